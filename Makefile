@@ -1,0 +1,36 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test check dev clean lock
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/.core: requirements/demo.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --no-deps -r requirements/demo.txt
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/.dev: .venv/.core requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --no-deps -r requirements/dev.txt
+	@touch $@
+
+dev: .venv/.dev  ## set up .venv with everything that development needs
+
+check: .venv/.dev  ## ruff, mypy strict, import-linter
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: .venv/.dev  ## run all tests
+	$(BIN)/pytest
+
+clean:  ## remove what was built here
+	rm -rf .venv flights dist
+
+lock:  ## pin the dependencies again, with hashes
+	$(BIN)/uv pip compile -q pyproject.toml --extra demo --extra build --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o requirements/demo.txt
+	$(BIN)/uv pip compile -q pyproject.toml --extra demo --extra build --extra dev -c requirements/demo.txt --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o requirements/dev.txt

@@ -1,0 +1,95 @@
+"""Errors that say what happened, where, what was allowed and what to do next."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Where:
+    """A place in a user's file; `line` counts from 1, and 0 means the whole file."""
+
+    path: Path
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}" if self.line else str(self.path)
+
+
+class LichenError(Exception):
+    """Every error that Lichen raises on purpose; its text is complete for a reader."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: Where | None = None,
+        allowed: Iterable[str] = (),
+        given: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        self.what, self.where, self.hint = what, where, hint
+        self.allowed = tuple(allowed)
+        self.given = given
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        lines = [f"{self.where}: {self.what}" if self.where else self.what]
+        if self.allowed:
+            lines.append(f"  allowed: {', '.join(self.allowed)}")
+        if near := did_you_mean(self.given, self.allowed):
+            lines.append(f"  did you mean {near!r}?")
+        if self.hint:
+            lines.append(f"  next: {self.hint}")
+        return "\n".join(lines)
+
+
+class ProjectError(LichenError):
+    """The project folder as a whole does not read."""
+
+
+class SourceError(LichenError):
+    """A source is declared wrongly or cannot be read."""
+
+
+class TableError(LichenError):
+    """A table or its contract is declared wrongly or cannot be built."""
+
+
+class FeaturesError(LichenError):
+    """A features definition cannot be used."""
+
+
+class OutcomeError(LichenError):
+    """An outcome definition cannot be used."""
+
+
+class ModelError(LichenError):
+    """A model is declared wrongly or cannot be trained."""
+
+
+class ServiceError(LichenError):
+    """A service is declared wrongly or cannot answer."""
+
+
+class LakeError(LichenError):
+    """A stored table cannot be read or written."""
+
+
+class LedgerError(LichenError):
+    """The ledger cannot be read or written."""
+
+
+def did_you_mean(given: str | None, allowed: Iterable[str]) -> str | None:
+    """Return the allowed word nearest to `given`, if one is near.
+
+    >>> did_you_mean("departure_delai", ["departure_delay", "carrier"])
+    'departure_delay'
+    """
+    if given is None:
+        return None
+    near = difflib.get_close_matches(given, list(allowed), n=1, cutoff=0.6)
+    return near[0] if near and near[0] != given else None

@@ -1,0 +1,149 @@
+"""Strict YAML: decoded into frozen specs, or refused with the line that is wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+import msgspec
+import yaml
+
+from lichen.core.errors import LichenError, ProjectError, Where
+
+T = TypeVar("T")
+Lines = dict[str, int]  # path inside the document, such as $.schema[0].name, to its line
+
+
+def decode(text: str, into: type[T], path: Path, *, first_line: int = 1) -> T:
+    """Decode a YAML text into a spec type; raises ProjectError with the offending line.
+
+    `first_line` is the line of `path` on which `text` begins (for settings inside a comment).
+    """
+    value, lines = load(text, path, first_line=first_line)
+    return convert(value, into, path, lines)
+
+
+def load(text: str, path: Path, *, first_line: int = 1) -> tuple[Any, Lines]:
+    """Parse YAML into builtins and the line of every value; duplicate keys are errors."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = Where(path, (mark.line if mark else 0) + first_line)
+        raise ProjectError(f"this is not YAML: {error.problem}", where=where) from error
+    except yaml.YAMLError as error:
+        raise ProjectError(f"this is not YAML: {error}", where=Where(path, first_line)) from error
+    lines: Lines = {"$": first_line}
+    if node is None:
+        return {}, lines
+    return _value(node, "$", lines, path, first_line), lines
+
+
+def convert(value: Any, into: type[T], path: Path, lines: Lines) -> T:
+    """Convert builtins into a spec type; raises ProjectError with the offending line."""
+    try:
+        return msgspec.convert(value, into)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error), into, path, lines) from error
+    except LichenError as error:
+        if error.where is None:
+            raise type(error)(
+                error.what,
+                where=Where(path, lines["$"]),
+                allowed=error.allowed,
+                given=error.given,
+                hint=error.hint,
+            ) from error
+        raise
+
+
+def line_of(lines: Lines, path: str) -> int:
+    """Return the line of a path, or of the nearest thing that holds it.
+
+    >>> line_of({"$": 1, "$.a": 4}, "$.a.b")
+    4
+    """
+    while path not in lines and path:
+        path = re.sub(r"(\.[^.\[]+|\[[^\]]*\])$", "", path) if path != "$" else ""
+    return lines.get(path or "$", 0)
+
+
+def _value(node: yaml.Node, at: str, lines: Lines, path: Path, first: int) -> Any:
+    lines.setdefault(at, node.start_mark.line + first)
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, at, lines, path, first)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(n, f"{at}[{i}]", lines, path, first) for i, n in enumerate(node.value)]
+    loader = yaml.SafeLoader("")
+    try:
+        value = loader.construct_object(node, deep=True)
+    except (yaml.YAMLError, ValueError) as error:
+        where = Where(path, node.start_mark.line + first)
+        raise ProjectError(f"this value does not read: {error}", where=where) from error
+    # A YAML timestamp stays the text that the user wrote: our own types parse it.
+    return value if isinstance(value, str | int | float | bool | None) else node.value
+
+
+def _mapping(
+    node: yaml.MappingNode, at: str, lines: Lines, path: Path, first: int
+) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, item in node.value:
+        name, line = str(key.value), key.start_mark.line + first
+        if name in result:
+            earlier = lines[f"{at}.{name}"]
+            raise ProjectError(
+                f"the key {name!r} stands twice (first on line {earlier})",
+                where=Where(path, line),
+                hint="keep one of the two",
+            )
+        lines[f"{at}.{name}"] = line
+        result[name] = _value(item, f"{at}.{name}", lines, path, first)
+    return result
+
+
+def _explain(message: str, into: type, path: Path, lines: Lines) -> ProjectError:
+    text, _, at = message.partition(" - at `")
+    at = at.rstrip("`") or "$"
+    if match := re.match(r"Object contains unknown field `(.+)`", text):
+        key = match[1]
+        return ProjectError(
+            f"unknown key {key!r}",
+            where=Where(path, line_of(lines, f"{at}.{key}")),
+            allowed=_fields_at(into, at),
+            given=key,
+        )
+    if match := re.match(r"Object missing required field `(.+)`", text):
+        return ProjectError(
+            f"the key {match[1]!r} is missing", where=Where(path, line_of(lines, at))
+        )
+    return ProjectError(
+        f"{at.removeprefix('$.')}: {text[:1].lower()}{text[1:]}",
+        where=Where(path, line_of(lines, at)),
+    )
+
+
+def _fields_at(into: type, at: str) -> tuple[str, ...]:
+    found: Any = into
+    for part in re.findall(r"\.([^.\[\]]+)|\[", at.removeprefix("$")):
+        found = _step_into(found, part)
+    struct = _struct_in(found)
+    return tuple(struct.__struct_encode_fields__) if struct else ()
+
+
+def _step_into(found: Any, part: str) -> Any:
+    struct = _struct_in(found)
+    if struct is None or not part:
+        return found
+    names = dict(zip(struct.__struct_encode_fields__, struct.__struct_fields__, strict=True))
+    return get_type_hints(struct).get(names.get(part, part), Any)
+
+
+def _struct_in(found: Any) -> type[msgspec.Struct] | None:
+    if isinstance(found, type) and issubclass(found, msgspec.Struct):
+        return found
+    for argument in getattr(found, "__args__", ()):
+        if struct := _struct_in(argument):
+            return struct
+    return None

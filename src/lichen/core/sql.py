@@ -1,0 +1,96 @@
+"""SQL as trees: one dialect (DuckDB) in, trees everywhere, text only at the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import sqlglot
+from sqlglot import exp
+
+from lichen.core.errors import LichenError, Where
+from lichen.core.time import iso
+
+DIALECT = "duckdb"
+SYSTEM = ("_row", "_key", "_known_at", "_arrived_at", "_deleted", "_from")
+
+
+def parse_select(text: str, path: Path, *, first_line: int = 1) -> exp.Select:
+    """Parse one SELECT; raises LichenError with the line of the mistake."""
+    try:
+        trees = [tree for tree in sqlglot.parse(text, dialect=DIALECT) if tree is not None]
+    except sqlglot.errors.ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        line = int(first.get("line") or 1) + first_line - 1
+        what = first.get("description") or str(error)
+        near = f" near {first['highlight']!r}" if first.get("highlight") else ""
+        raise LichenError(
+            f"this SQL does not read: {what}{near}", where=Where(path, line)
+        ) from error
+    except sqlglot.errors.TokenError as error:
+        raise LichenError(
+            f"this SQL does not read: {error}", where=Where(path, first_line)
+        ) from error
+    if len(trees) != 1 or not isinstance(trees[0], exp.Select):
+        raise LichenError(
+            "this must be exactly one SELECT", where=Where(path, first_line), allowed=("SELECT …",)
+        )
+    return trees[0]
+
+
+def parse_expression(text: str, path: Path, *, line: int = 0) -> exp.Expression:
+    """Parse one SQL expression such as `observed_at + interval 20 minute`."""
+    try:
+        return sqlglot.parse_one(text, dialect=DIALECT)
+    except (sqlglot.errors.ParseError, sqlglot.errors.TokenError) as error:
+        raise LichenError(
+            f"the expression {text!r} does not read", where=Where(path, line)
+        ) from error
+
+
+def text(tree: exp.Expression, *, pretty: bool = False) -> str:
+    """Return the DuckDB text of a tree."""
+    return tree.sql(dialect=DIALECT, pretty=pretty)
+
+
+def col(name: str, table: str | None = None) -> exp.Column:
+    """Return a quoted column reference."""
+    return exp.column(exp.to_identifier(name, quoted=True), table=_quoted(table))
+
+
+def rel(name: str, alias: str | None = None) -> exp.Table:
+    """Return a quoted reference to a relation that the engine knows by `name`."""
+    table = exp.Table(this=exp.to_identifier(name, quoted=True))
+    return exp.alias_(table, _quoted(alias), table=True) if alias else table
+
+
+def lit(value: str | int | float | bool | None | datetime | timedelta) -> exp.Expression:
+    """Return a literal; times are spelled with their offset, durations as intervals."""
+    if isinstance(value, datetime):
+        return exp.cast(exp.Literal.string(iso(value)), "timestamptz")
+    if isinstance(value, timedelta):
+        seconds = exp.Literal.string(f"{value.total_seconds():.6f}".rstrip("0").rstrip("."))
+        return exp.Interval(this=seconds, unit=exp.var("SECOND"))
+    return exp.convert(value)
+
+
+def tables_in(tree: exp.Expression) -> Iterator[exp.Table]:
+    """Yield the references to relations outside the query, CTEs left out."""
+    inner = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
+    for table in tree.find_all(exp.Table):
+        if table.db or table.name.lower() not in inner:
+            yield table
+
+
+def columns_in(tree: exp.Expression) -> frozenset[str]:
+    """Return the lower-cased names of the columns that an expression reads.
+
+    >>> sorted(columns_in(sqlglot.parse_one("a + b * t.c")))
+    ['a', 'b', 'c']
+    """
+    return frozenset(column.name.lower() for column in tree.find_all(exp.Column))
+
+
+def _quoted(name: str | None) -> exp.Identifier | None:
+    return exp.to_identifier(name, quoted=True) if name else None

@@ -1,0 +1,42 @@
+"""The engine: runs one SQL tree over named relations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from sqlglot import exp
+
+from lichen.ports.lake import Column, Staged
+
+
+class Scan(NamedTuple):
+    """A stored relation: its files at a pinned version, and its columns (for when it is empty)."""
+
+    files: tuple[Path, ...]
+    columns: tuple[Column, ...]
+
+
+# What a query may read, by the name that stands in its FROM: stored files, or any object that
+# speaks the Arrow C stream interface (an Arrow table, a Polars frame, …).
+Relations = Mapping[str, "Scan | Any"]
+
+
+class Engine(Protocol):
+    """Runs queries in Lichen's dialect (DuckDB); times are UTC."""
+
+    def columns(self, query: exp.Query, relations: Relations) -> tuple[Column, ...]:
+        """Return the columns of the result without running the query."""
+
+    def arrow(self, query: exp.Query, relations: Relations) -> Any:
+        """Run the query; returns an Arrow table (arro3.core.Table)."""
+
+    def rows(self, query: exp.Query, relations: Relations) -> Sequence[dict[str, Any]]:
+        """Run the query; returns its rows as dicts of Python values. For small results."""
+
+    def frame(self, query: exp.Query, relations: Relations) -> Any:
+        """Run the query; returns a pandas DataFrame."""
+
+    def write(self, query: exp.Query, relations: Relations, path: Path) -> Staged:
+        """Run the query into one Parquet file at `path` and make the file durable."""

@@ -1,0 +1,52 @@
+"""The lake: append-only tables of row versions that commit exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+
+class Column(NamedTuple):
+    """A stored column; `type` is DuckDB's spelling, such as BIGINT or TIMESTAMP WITH TIME ZONE."""
+
+    name: str
+    type: str
+
+
+class Staged(NamedTuple):
+    """A Parquet file that was written and made durable, but that no table refers to yet."""
+
+    path: Path
+    rows: int
+    size: int
+    columns: tuple[Column, ...]
+
+
+class Commit(NamedTuple):
+    """A table's state after one commit: our own sequence, and the Delta version that holds it."""
+
+    sequence: int
+    version: int
+
+
+class Lake(Protocol):
+    """Tables by their id `kind.name`; a commit carries its sequence inside the log."""
+
+    def stage(self, table: str) -> Path:
+        """Return a fresh path beside the table's data where one Parquet file may be written."""
+
+    def append(self, table: str, staged: Sequence[Staged], sequence: int) -> Commit:
+        """Add the files in one durable commit; a sequence already there is returned unchanged."""
+
+    def replace(self, table: str, staged: Sequence[Staged], sequence: int) -> Commit:
+        """Make the files the whole table in one durable commit; earlier versions stay readable."""
+
+    def latest(self, table: str) -> Commit | None:
+        """Return the newest commit, or None for a table that was never written."""
+
+    def files(self, table: str, version: int) -> tuple[Path, ...]:
+        """Return the files that made up the table at a version, in the order of their commits."""
+
+    def sweep(self, table: str) -> int:
+        """Delete staged files that no version refers to; returns how many."""

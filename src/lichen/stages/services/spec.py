@@ -1,0 +1,33 @@
+"""A service: a model behind an API, with its promotion policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from lichen.core.errors import Where
+from lichen.core.names import Name
+
+
+class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `services/NAME.yml` may say."""
+
+    model: str
+    promote: Literal["auto", "manual"] = "auto"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as declared."""
+
+    name: Name
+    where: Where
+    model: Name
+    promote: Literal["auto", "manual"]
+    host: str
+    port: int
