@@ -39,7 +39,7 @@ def parse_select(text: str, path: Path, *, first_line: int = 1) -> exp.Select:
     return trees[0]
 
 
-def parse_expression(text: str, path: Path, *, line: int = 0) -> exp.Expression:
+def parse_expression(text: str, path: Path, *, line: int = 0) -> exp.Expr:
     """Parse one SQL expression such as `observed_at + interval 20 minute`."""
     try:
         return sqlglot.parse_one(text, dialect=DIALECT)
@@ -49,7 +49,7 @@ def parse_expression(text: str, path: Path, *, line: int = 0) -> exp.Expression:
         ) from error
 
 
-def text(tree: exp.Expression, *, pretty: bool = False) -> str:
+def text(tree: exp.Expr, *, pretty: bool = False) -> str:
     """Return the DuckDB text of a tree."""
     return tree.sql(dialect=DIALECT, pretty=pretty)
 
@@ -59,13 +59,13 @@ def col(name: str, table: str | None = None) -> exp.Column:
     return exp.column(exp.to_identifier(name, quoted=True), table=_quoted(table))
 
 
-def rel(name: str, alias: str | None = None) -> exp.Table:
+def rel(name: str, alias: str | None = None) -> exp.Expr:
     """Return a quoted reference to a relation that the engine knows by `name`."""
     table = exp.Table(this=exp.to_identifier(name, quoted=True))
     return exp.alias_(table, _quoted(alias), table=True) if alias else table
 
 
-def lit(value: str | int | float | bool | None | datetime | timedelta) -> exp.Expression:
+def lit(value: str | float | datetime | timedelta | None) -> exp.Expr:  # int and bool are floats
     """Return a literal; times are spelled with their offset, durations as intervals."""
     if isinstance(value, datetime):
         return exp.cast(exp.Literal.string(iso(value)), "timestamptz")
@@ -75,7 +75,7 @@ def lit(value: str | int | float | bool | None | datetime | timedelta) -> exp.Ex
     return exp.convert(value)
 
 
-def tables_in(tree: exp.Expression) -> Iterator[exp.Table]:
+def tables_in(tree: exp.Expr) -> Iterator[exp.Table]:
     """Yield the references to relations outside the query, CTEs left out."""
     inner = {cte.alias_or_name.lower() for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
@@ -83,7 +83,7 @@ def tables_in(tree: exp.Expression) -> Iterator[exp.Table]:
             yield table
 
 
-def columns_in(tree: exp.Expression) -> frozenset[str]:
+def columns_in(tree: exp.Expr) -> frozenset[str]:
     """Return the lower-cased names of the columns that an expression reads.
 
     >>> sorted(columns_in(sqlglot.parse_one("a + b * t.c")))

@@ -27,7 +27,7 @@ class Features:
     text: str
     shape: Literal["latest", "window", "request"]
     entity: tuple[str, ...] = ()
-    event_time: exp.Expression | None = None
-    known_at: exp.Expression | None = None
+    event_time: exp.Expr | None = None
+    known_at: exp.Expr | None = None
     max_age: timedelta | None = None
     windows: tuple[timedelta, ...] = ()

@@ -23,6 +23,6 @@ class Outcome:
     text: str
     key: tuple[str, ...]
     entities: tuple[str, ...]
-    label: exp.Expression
-    predict_at: exp.Expression | None = None
-    known_at: exp.Expression | None = None
+    label: exp.Expr
+    predict_at: exp.Expr | None = None
+    known_at: exp.Expr | None = None

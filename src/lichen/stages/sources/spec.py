@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 from sqlglot import exp
 
+from lichen.core.contract.spec import Contract
 from lichen.core.errors import Where
 from lichen.core.names import Name
 from lichen.core.time import Instant
-from lichen.stages.tables.spec import Contract
 
 
 class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -38,6 +38,6 @@ class Source:
     path: str
     prepare: Path | None
     key: tuple[str, ...]
-    known_at: exp.Expression | None
+    known_at: exp.Expr | None
     backfill_until: Instant | None
     contract: Contract
