@@ -58,6 +58,18 @@ def convert(value: Any, into: type[T], path: Path, lines: Lines) -> T:
         raise
 
 
+def opening_comment(text: str) -> tuple[str, int]:
+    """Return the YAML of the block comment that opens an SQL file, and its first line.
+
+    >>> opening_comment("/* a: 1 */ select 1")
+    (' a: 1 ', 1)
+    """
+    match = re.match(r"\s*/\*(.*?)\*/", text, re.DOTALL)
+    if match is None:
+        return "", 1
+    return match[1], text.count("\n", 0, match.start(1)) + 1
+
+
 def line_of(lines: Lines, path: str) -> int:
     """Return the line of a path, or of the nearest thing that holds it.
 
