@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from lichen.core.findings import Finding
+from lichen.core.fingerprint import digest
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,9 +40,11 @@ class Land(Step, frozen=True, kw_only=True, tag="land"):
     """Take new and changed files of a source in, as row versions."""
 
     sequence: int
+    fingerprint: str
+    rules: str
     new: tuple[Seen, ...] = ()
     changed: tuple[Seen, ...] = ()
-    replace: bool = False
+    replace: bool = False  # the definition changed: take every file in again
 
 
 class Build(Step, frozen=True, kw_only=True, tag="build"):
@@ -90,6 +93,13 @@ class Publish(Step, frozen=True, kw_only=True, tag="publish"):
 
 
 AnyStep = Land | Build | Train | Promote | Drain | Adopt | Publish
+
+
+def signature(step: AnyStep) -> str:
+    """Return what identifies the work of a step, whatever its number and its reason."""
+    told = msgspec.to_builtins(step)
+    words = ("reason", "after", "downstream", "sequence")
+    return digest(msgspec.json.encode({k: v for k, v in told.items() if k not in words}).decode())
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):

@@ -1,0 +1,55 @@
+"""Facts: an immutable snapshot of the ledger and of what was seen of the world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lichen.core.steps import AnyStep, Seen, signature
+from lichen.ports.lake import Commit
+from lichen.ports.ledger import Record, State
+
+Leaves = Mapping[str, int]  # a source's id to the sequence that the data reflects
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a plan may know. `run` is the run in progress, "" when nothing runs."""
+
+    state: State
+    run: str = ""
+    files: Mapping[str, tuple[Seen, ...]] = field(default_factory=dict)
+    logs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    commits: Mapping[str, Commit] = field(default_factory=dict)
+
+    def done(self, node: str) -> Record | None:
+        """Return the newest record of a node that came to something."""
+        return self.state.done.get(node)
+
+    def stuck(self, step: AnyStep) -> bool:
+        """Return whether just this was blocked before, or failed in this run."""
+        tried = self.state.tried.get(step.node)
+        if tried is None or tried.body.get("signature") != signature(step):
+            return False
+        return tried.state == "blocked" or tried.run == self.run
+
+    def next_sequence(self, node: str) -> int:
+        """Return the sequence of a node's next commit."""
+        done = self.done(node)
+        return (done.sequence if done else 0) + 1
+
+
+@dataclass(frozen=True)
+class Upcoming:
+    """What the plan has decided so far: each node's step, and the data its result will reflect."""
+
+    steps: dict[str, AnyStep] = field(default_factory=dict)
+    leaves: dict[str, Leaves] = field(default_factory=dict)
+
+    def leaves_of(self, nodes: tuple[str, ...]) -> dict[str, int]:
+        """Return the union of the nodes' leaves."""
+        return {leaf: at for node in nodes for leaf, at in self.leaves.get(node, {}).items()}
+
+    def before(self, nodes: tuple[str, ...]) -> tuple[str, ...]:
+        """Return those of the nodes that have a step in this plan."""
+        return tuple(node for node in nodes if node in self.steps)

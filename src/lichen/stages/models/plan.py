@@ -1,0 +1,50 @@
+"""Whether a model is to be trained. Pure."""
+
+from __future__ import annotations
+
+from lichen.core.steps import Input, Train
+from lichen.core.time import Instant
+from lichen.ports.facts import Facts, Upcoming
+from lichen.stages.models.spec import Model
+
+
+def plan_model(
+    model: Model,
+    reads: tuple[str, ...],
+    fingerprint: str,
+    live: dict[str, object],
+    now: Instant,
+    facts: Facts,
+    so_far: Upcoming,
+) -> None:
+    """Add a Train step for a new or changed definition, or where the retrain policy says so.
+
+    `reads` names the tables and sources below the model; `live` is what its services measured.
+    """
+    node = str(model.name)
+    done = facts.done(node)
+    leaves = so_far.leaves_of(reads)
+    so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
+    if not all(facts.done(n) or n in so_far.steps for n in reads):
+        return
+    if done is None:
+        reason: str | None = "it was never trained"
+    elif done.body["fingerprint"] != fingerprint:
+        reason = "its definition changed, or that of what it reads"
+    elif done.facts["leaves"] == leaves:
+        reason = None
+    else:
+        reason = due(model.retrain, done.facts, now, live)
+    if reason is None:
+        return
+    step = Train(
+        node=node,
+        reason=reason,
+        after=so_far.before(reads),
+        sequence=facts.next_sequence(node),
+        fingerprint=fingerprint,
+        inputs=tuple(_input(n, facts, so_far) for n in reads),
+    )
+    if not facts.stuck(step):
+        so_far.steps[node] = step
+        so_far.leaves[node] = leaves
