@@ -83,7 +83,7 @@ class Adopt(Step, frozen=True, kw_only=True, tag="adopt"):
     """Finish what a dead run left between its commit and its record."""
 
     sequence: int
-    version: int | None
+    record: int
 
 
 class Publish(Step, frozen=True, kw_only=True, tag="publish"):

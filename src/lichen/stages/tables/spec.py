@@ -10,10 +10,11 @@ from sqlglot import exp
 
 from lichen.core.contract.odcs import read_contract
 from lichen.core.contract.spec import Contract
+from lichen.core.derive import shape_of
 from lichen.core.errors import Where
 from lichen.core.names import Name
 from lichen.core.settings import decode, opening_comment
-from lichen.core.sql import parse_select
+from lichen.core.sql import parse_select, tables_in
 
 
 class TableSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,6 +36,10 @@ class Table:
     key: tuple[str, ...] = ()
     static: frozenset[str] = field(default_factory=frozenset)
     contract: Contract | None = None
+
+    def row_wise(self) -> bool:
+        """Return whether each result row stands for one row of the only input."""
+        return shape_of(self.select) == "rows" and len(list(tables_in(self.select))) == 1
 
 
 def read_table(path: Path, name: Name) -> Table:

@@ -1,0 +1,58 @@
+"""What a service's logs and its model's newest version ask for. Pure."""
+
+from __future__ import annotations
+
+from lichen.core.names import Kind, Name
+from lichen.core.steps import Drain, Promote, Train
+from lichen.ports.facts import Facts, Upcoming
+from lichen.stages.services.spec import Service
+
+
+def plan_drain(service: Service, facts: Facts, so_far: Upcoming) -> None:
+    """Add a Drain step where the service wrote log lines that no table holds yet."""
+    node = str(Name(Kind.predictions, service.name.name))
+    feedback = str(Name(Kind.feedback, service.name.name))
+    done = facts.done(node)
+    for table in (node, feedback):
+        so_far.leaves[table] = dict(done.facts["leaves"]) if done else {}
+    cursor = done.facts["cursor"] if done else {}
+    log = tuple(
+        (path, int(cursor.get(path, 0)), size)
+        for path, size in sorted(facts.logs.get(str(service.name), {}).items())
+        if size > int(cursor.get(path, 0))
+    )
+    if not log:
+        return
+    step = Drain(
+        node=node,
+        reason=f"{sum(end - start for _, start, end in log):,} bytes of its log are new",
+        sequence=facts.next_sequence(node),
+        log=log,
+    )
+    if facts.stuck(step):
+        return
+    so_far.steps[node] = step
+    for table in (node, feedback):
+        so_far.leaves[table] = {node: step.sequence}
+
+
+def plan_promote(service: Service, facts: Facts, so_far: Upcoming) -> None:
+    """Add a Promote step where the model has a version that this service never considered."""
+    model, node = str(service.model), str(service.name)
+    if isinstance(so_far.steps.get(model), Train):
+        return  # appears when the plan is made again after the training
+    trained, done = facts.done(model), facts.done(node)
+    if trained is None:
+        return
+    considered = int(done.facts["considered"]) if done else 0
+    if trained.sequence <= considered or (service.promote == "manual" and done is not None):
+        return
+    step = Promote(
+        node=node,
+        reason=f"version {trained.sequence} of {model} was not yet put to the gate",
+        sequence=facts.next_sequence(node),
+        model=model,
+        version=trained.sequence,
+    )
+    if not facts.stuck(step):
+        so_far.steps[node] = step
