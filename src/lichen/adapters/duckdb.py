@@ -12,9 +12,10 @@ import duckdb
 from arro3.core import ChunkedArray, Table
 from sqlglot import exp
 
+from lichen.adapters import duckcsv
 from lichen.core.errors import LakeError
 from lichen.core.sql import col, lit, text
-from lichen.ports.engine import Relations, Scan
+from lichen.ports.engine import Records, Relations, Scan
 from lichen.ports.lake import Column, Staged
 
 ROW_GROUP = 122_880
@@ -103,6 +104,11 @@ class DuckDB:
                 raise
         return Staged(path, rows, path.stat().st_size, columns)
 
+    def csv(self, path: Path, *, delimiter: str = ",") -> Records:
+        """Read a CSV file with a header as text; an empty unquoted field is NULL."""
+        with self._cursor({}) as cursor:
+            return duckcsv.read(cursor, path, delimiter)
+
     @contextmanager
     def _cursor(self, relations: Relations) -> Iterator[duckdb.DuckDBPyConnection]:
         cursor = self._database.cursor()
@@ -114,6 +120,9 @@ class DuckDB:
                 else:
                     cursor.register(name, relation)
             yield cursor
+        except duckdb.Error as error:
+            what = str(error).strip().splitlines()[0]
+            raise LakeError(f"the engine cannot run this query: {what}") from error
         finally:
             cursor.close()
 
