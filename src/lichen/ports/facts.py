@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
+
+import msgspec
 
 from lichen.core.steps import AnyStep, Seen, signature
 from lichen.ports.lake import Commit
 from lichen.ports.ledger import Record, State
 
+S = TypeVar("S", bound=AnyStep)
 Leaves = Mapping[str, int]  # a source's id to the sequence that the data reflects
 
 
@@ -33,10 +37,17 @@ class Facts:
             return False
         return tried.state == "blocked" or tried.run == self.run
 
-    def next_sequence(self, node: str) -> int:
-        """Return the sequence of a node's next commit."""
-        done = self.done(node)
-        return (done.sequence if done else 0) + 1
+    def numbered(self, step: S) -> S:
+        """Return the step with the sequence of its commit: the next one of its node.
+
+        The number of an attempt that died is used again only for the very same work, since part
+        of it may be in the lake already.
+        """
+        done, tried = self.done(step.node), self.state.tried.get(step.node)
+        last = done.sequence if done else 0
+        if tried is not None and tried.body.get("signature") != signature(step):
+            last = max(last, tried.sequence)
+        return msgspec.structs.replace(step, sequence=last + 1)
 
 
 @dataclass(frozen=True)

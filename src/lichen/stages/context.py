@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,8 @@ VERDICTS = (
 class Context:
     """One step's surroundings: engine, lake, what it may read, the time, and how to report.
 
-    `intend` records durably what is about to be committed, with the facts that hold once it is.
+    `intend(step, body, facts, tables)` records durably what is about to be committed: what the
+    plan knew, the facts that hold once it is there, and the lake tables that the commits go to.
     """
 
     engine: Engine
@@ -83,7 +84,8 @@ class Context:
     now: Instant
     root: Path
     folder: Path
-    intend: Callable[[AnyStep, Mapping[str, Any], Mapping[str, Any]], None]
+    intend: Callable[[AnyStep, Mapping[str, Any], Mapping[str, Any], Sequence[str]], None]
+    resolve: Callable[[str], str]  # a name in a contract's reference to a node's id
     progress: Callable[[str], None] = field(default=lambda _: None)
 
     def read(self, query: exp.Query, nodes: Iterable[str], **more: Any) -> Any:

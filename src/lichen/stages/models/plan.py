@@ -8,6 +8,12 @@ from lichen.ports.facts import Facts, Upcoming
 from lichen.stages.models.spec import Model
 
 
+def _input(node: str, facts: Facts, so_far: Upcoming) -> Input:
+    done = facts.done(node)
+    upcoming = node in so_far.steps or done is None
+    return Input(node=node, sequence=None if upcoming or done is None else done.sequence)
+
+
 def plan_model(
     model: Model,
     reads: tuple[str, ...],
@@ -41,10 +47,10 @@ def plan_model(
         node=node,
         reason=reason,
         after=so_far.before(reads),
-        sequence=facts.next_sequence(node),
+        sequence=0,
         fingerprint=fingerprint,
         inputs=tuple(_input(n, facts, so_far) for n in reads),
     )
     if not facts.stuck(step):
-        so_far.steps[node] = step
+        so_far.steps[node] = facts.numbered(step)
         so_far.leaves[node] = leaves

@@ -26,14 +26,14 @@ def plan_drain(service: Service, facts: Facts, so_far: Upcoming) -> None:
     step = Drain(
         node=node,
         reason=f"{sum(end - start for _, start, end in log):,} bytes of its log are new",
-        sequence=facts.next_sequence(node),
+        sequence=0,
         log=log,
     )
     if facts.stuck(step):
         return
-    so_far.steps[node] = step
+    numbered = so_far.steps[node] = facts.numbered(step)
     for table in (node, feedback):
-        so_far.leaves[table] = {node: step.sequence}
+        so_far.leaves[table] = {node: numbered.sequence}
 
 
 def plan_promote(service: Service, facts: Facts, so_far: Upcoming) -> None:
@@ -50,9 +50,9 @@ def plan_promote(service: Service, facts: Facts, so_far: Upcoming) -> None:
     step = Promote(
         node=node,
         reason=f"version {trained.sequence} of {model} was not yet put to the gate",
-        sequence=facts.next_sequence(node),
+        sequence=0,
         model=model,
         version=trained.sequence,
     )
     if not facts.stuck(step):
-        so_far.steps[node] = step
+        so_far.steps[node] = facts.numbered(step)

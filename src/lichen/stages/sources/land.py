@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import sqlglot
 from sqlglot import exp
 
-from lichen.core.sql import DIALECT, col, lit, rel
+from lichen.core.sql import DIALECT, col, lit
 from lichen.core.time import Instant
 from lichen.core.versions import key_text
 from lichen.stages.sources.spec import Source
@@ -22,7 +22,6 @@ qualify row_number() over (partition by _key order by _row desc) = 1
 _FRESH = """
 select incoming.*, held._known_at as _before, held._key is not null as _corrects
 from incoming left join held on incoming._key = held._key
-where held._key is null or held._deleted or {differs}
 """
 # A key that its own changed file no longer holds was deleted.
 _GONE = """
@@ -60,9 +59,10 @@ def fresh(source: Source, columns: Sequence[str], now: Instant) -> exp.Select:
     back-fill; a correction or a deletion always counts from its arrival.
     """
     users = [c.name for c in source.contract.columns]
-    differs = exp.or_(
-        *(exp.NullSafeNEQ(this=col(c, "incoming"), expression=col(c, "held")) for c in users)
+    differs = (
+        exp.NullSafeNEQ(this=col(c, "incoming"), expression=col(c, "held")) for c in users
     )
+    says_more = exp.or_(col("_key", "held").is_(exp.null()), col("_deleted", "held"), *differs)
     versions = exp.select(
         *map(col, columns), exp.alias_(_known_at(source, now), "_known_at"), _flag(value=False)
     ).from_("fresh")
@@ -71,13 +71,11 @@ def fresh(source: Source, columns: Sequence[str], now: Instant) -> exp.Select:
         exp.alias_(exp.func("greatest", lit(now), col("_known_at")), "_known_at"),
         _flag(value=True),
     ).from_("gone")
-    tree = _parsed(_FRESH.format(differs="true"))
-    tree.args["where"].this.find(exp.Boolean).replace(exp.paren(differs))
     return (
         exp.select("*")
         .from_(exp.union(versions, deleted, distinct=False).subquery("both"))
         .with_("held", as_=_parsed(_HELD))
-        .with_("fresh", as_=tree)
+        .with_("fresh", as_=_parsed(_FRESH).where(says_more))
         .with_("gone", as_=_parsed(_GONE))
     )
 
@@ -146,6 +144,3 @@ def _joined(*parts: exp.Expr) -> exp.Expr:
         mark = exp.DPipe(this=first, expression=exp.func("chr", lit(31)), safe=True)
         first = exp.DPipe(this=mark, expression=part, safe=True)
     return first
-
-
-__all__ = ["fresh", "incoming", "numbered", "rel"]

@@ -39,13 +39,14 @@ def _step(source: Source, fingerprint: str, rules: str, facts: Facts) -> Land | 
         reasons.append("its contract's rules changed: what is there is judged again")
     if not reasons:
         return None
-    return Land(
+    step = Land(
         node=node,
         reason=", ".join(reasons),
-        sequence=facts.next_sequence(node),
+        sequence=0,
         fingerprint=fingerprint,
         rules=rules,
         new=new,
         changed=changed,
         replace=replace,
     )
+    return facts.numbered(step)

@@ -29,14 +29,14 @@ def plan_table(
         node=node,
         reason=reason,
         after=so_far.before(reads),
-        sequence=facts.next_sequence(node),
+        sequence=0,
         fingerprint=fingerprint,
         inputs=tuple(_input(n, facts, so_far) for n in reads),
         replace=not _can_append(done, fingerprint, table, reads, facts, so_far),
     )
     if facts.stuck(step):
         return
-    so_far.steps[node] = step
+    so_far.steps[node] = facts.numbered(step)
     so_far.leaves[node] = leaves
 
 
