@@ -16,7 +16,7 @@ import msgspec
 from sqlglot import exp
 
 from lichen.core import graph
-from lichen.core.contract.scan import check_columns
+from lichen.core.contract.columns import check_columns
 from lichen.core.errors import ProjectError, Where
 from lichen.core.fingerprint import Print, digest, fingerprint, normal
 from lichen.core.names import Kind, Name

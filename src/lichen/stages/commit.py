@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lichen.core.findings import Finding
-from lichen.core.steps import AnyStep, Done, Land
+from lichen.core.steps import AnyStep, Done
 from lichen.ports.facts import Leaves
 from lichen.ports.lake import Staged
 from lichen.stages.context import Context, verdict_table

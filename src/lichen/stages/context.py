@@ -9,14 +9,12 @@ from typing import Any
 
 from sqlglot import exp
 
-from lichen.core.contract.spec import Contract
-from lichen.core.findings import Finding, Severity
 from lichen.core.sql import col, rel
 from lichen.core.steps import AnyStep
 from lichen.core.time import Instant
 from lichen.core.versions import stored
-from lichen.ports.engine import Engine, Relations, Scan
-from lichen.ports.lake import Column, Commit, Lake, Staged
+from lichen.ports.engine import Engine, Scan
+from lichen.ports.lake import Column, Lake
 from lichen.ports.ledger import Record
 
 
@@ -43,7 +41,9 @@ class Shelf:
         query = stored(node, columns)
         table = verdict_table(node)
         if table in record.commits:
-            judged = exp.select(col("_row")).from_(rel(table)).where(col("_row").is_(exp.null()).not_())
+            judged = (
+                exp.select(col("_row")).from_(rel(table)).where(col("_row").is_(exp.null()).not_())
+            )
             query = query.where(exp.not_(col("_row").isin(query=judged)))
         return query
 

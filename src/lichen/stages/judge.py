@@ -80,7 +80,9 @@ def judge(
     return Judgement(found, verdict, _by_rule(verdict, ctx))
 
 
-def _references(contract: Contract, ctx: Context, relations: dict[str, Any]) -> dict[str, exp.Query]:
+def _references(
+    contract: Contract, ctx: Context, relations: dict[str, Any]
+) -> dict[str, exp.Query]:
     found: dict[str, exp.Query] = {}
     for name in names_read(contract):
         node = ctx.resolve(name)

@@ -59,9 +59,7 @@ def fresh(source: Source, columns: Sequence[str], now: Instant) -> exp.Select:
     back-fill; a correction or a deletion always counts from its arrival.
     """
     users = [c.name for c in source.contract.columns]
-    differs = (
-        exp.NullSafeNEQ(this=col(c, "incoming"), expression=col(c, "held")) for c in users
-    )
+    differs = (exp.NullSafeNEQ(this=col(c, "incoming"), expression=col(c, "held")) for c in users)
     says_more = exp.or_(col("_key", "held").is_(exp.null()), col("_deleted", "held"), *differs)
     versions = exp.select(
         *map(col, columns), exp.alias_(_known_at(source, now), "_known_at"), _flag(value=False)

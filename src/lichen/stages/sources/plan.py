@@ -7,7 +7,9 @@ from lichen.ports.facts import Facts, Upcoming
 from lichen.stages.sources.spec import Source
 
 
-def plan_source(source: Source, fingerprint: str, rules: str, facts: Facts, so_far: Upcoming) -> None:
+def plan_source(
+    source: Source, fingerprint: str, rules: str, facts: Facts, so_far: Upcoming
+) -> None:
     """Add a Land step where files came or changed, or where the definition did."""
     node = str(source.name)
     done = facts.done(node)
@@ -24,9 +26,7 @@ def _step(source: Source, fingerprint: str, rules: str, facts: Facts) -> Land | 
     done, seen = facts.done(node), facts.files.get(node, ())
     landed = facts.state.files.get(node, {})
     new = tuple(f for f in seen if f.path not in landed)
-    changed = tuple(
-        f for f in seen if f.path in landed and f.sha256 != landed[f.path].sha256
-    )
+    changed = tuple(f for f in seen if f.path in landed and f.sha256 != landed[f.path].sha256)
     reasons = [
         f"{len(files)} {what} {'file' if len(files) == 1 else 'files'}"
         for files, what in ((new, "new"), (changed, "changed"))

@@ -7,8 +7,8 @@ from typing import Any
 from arro3.core import Array, DataType, Table
 from sqlglot import exp
 
+from lichen.core.contract.columns import check_columns
 from lichen.core.contract.impose import impose
-from lichen.core.contract.scan import check_columns
 from lichen.core.sql import lit, rel
 from lichen.core.steps import Blocked, Land, Result
 from lichen.ports.engine import Scan
