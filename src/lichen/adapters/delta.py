@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import threading
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
-from sqlglot import exp
 
-from lichen.adapters.deltalog import Log, entry
+from lichen.adapters.deltalog import Log, entry, problems
+from lichen.adapters.deltatypes import difference, schema_of
 from lichen.core.errors import LakeError
 from lichen.core.findings import Finding, Severity
-from lichen.ports.lake import Column, Commit, Staged
+from lichen.ports.lake import Commit, Staged
 
+# Opening a table and each commit read the log since its last checkpoint.
 CHECKPOINT_EVERY = 20
-_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
-_KEEP = {"delta.enableExpiredLogCleanup": "false"}
+_NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
+_KEEP_THE_LOG: dict[str, str | None] = {"delta.enableExpiredLogCleanup": "false"}
+_POINTER = "_last_checkpoint"
+_APPEND, _REPLACE = "append", "overwrite"  # deltalake's words
+_WORD = re.compile(r"[\w-]+")
 
 
 def fsync(path: Path) -> None:
@@ -51,22 +55,18 @@ class DeltaLake:
     def stage(self, table: str) -> Path:
         """Return a fresh path beside the table's data where one Parquet file may be written."""
         folder = self._folder(table)
-        if not folder.is_dir():
-            folder.mkdir(parents=True, exist_ok=True)
-            self._sync(folder.parent)
-            self._sync(self.root)
-            self._sync(self.root.parent)
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{uuid.uuid4()}.parquet"
         self._staged.add(path)
         return path
 
     def append(self, table: str, staged: Sequence[Staged], sequence: int) -> Commit:
         """Add the files in one durable commit; a sequence already there is returned unchanged."""
-        return self._commit(table, staged, sequence, "append")
+        return self._commit(table, staged, sequence, _APPEND)
 
     def replace(self, table: str, staged: Sequence[Staged], sequence: int) -> Commit:
         """Make the files the whole table in one durable commit; earlier versions stay readable."""
-        return self._commit(table, staged, sequence, "overwrite")
+        return self._commit(table, staged, sequence, _REPLACE)
 
     def latest(self, table: str) -> Commit | None:
         """Return the newest commit, or None for a table that was never written."""
@@ -86,117 +86,125 @@ class DeltaLake:
         the writer lease, so nobody else is writing.
         """
         with self._guard(table):
-            kept = self._log(table).ever() | self._staged
-            lost = [p for p in self._folder(table).glob("*.parquet*") if p not in kept]
+            log = self._log(table)
+            mine = {path.name for path in self._staged}
+            lost = [
+                path
+                for path in log.folder.glob("*.parquet*")
+                if not log.refers_to(path) and path.name.removeprefix("tmp_") not in mine
+            ]
             for path in lost:
                 path.unlink()
+            for scratch in log.folder.glob(".checkpoint-*"):
+                shutil.rmtree(scratch)
             return len(lost)
 
     def check(self, table: str) -> tuple[Finding, ...]:
         """Return what is broken in the stored table: torn log entries, missing or cut files."""
-        found: list[str] = []
-        folder = self._folder(table)
-        for path in sorted((folder / "_delta_log").glob("*.json")):
-            if not path.stat().st_size:
-                found.append(f"the log entry {path} is empty")
         return tuple(
-            Finding(node=table, rule="lake", severity=Severity.block, message=message)
-            for message in found
+            Finding(node=table, rule=rule, severity=Severity.block, message=message)
+            for rule, message in problems(self._folder(table))
         )
 
     def _commit(self, table: str, staged: Sequence[Staged], sequence: int, mode: str) -> Commit:
         with self._guard(table):
             log = self._log(table)
-            if (version := log.holding(sequence)) is not None:
-                self._settle(table, version)
-                return Commit(sequence, version)
-            self._refuse_lower(table, log, sequence)
-            schema = _schema(table, staged, log)
-            if mode == "append":
-                _same(table, log, schema)
-            version = self._write(table, log, staged, schema, sequence, mode)
+            version = log.holding(sequence)
+            if version is None:
+                _refuse_lower(log, sequence)
+                schema = _schema(log, staged)
+                if mode == _APPEND:
+                    _refuse_other(log, schema)
+                adds = [_add(log, item) for item in staged]
+                version = self._write(log, adds, schema, sequence, mode)
             self._settle(table, version)
             self._staged.difference_update(item.path for item in staged)
             return Commit(sequence, version)
 
     def _write(
-        self,
-        table: str,
-        log: Log,
-        staged: Sequence[Staged],
-        schema: Schema,
-        sequence: int,
-        mode: str,
+        self, log: Log, adds: list[AddAction], schema: Schema, sequence: int, mode: str
     ) -> int:
-        folder = self._folder(table)
-        adds = [_add(folder, item) for item in staged]
+        # No retries: a retry would commit on top of what another writer did, the fence must fail.
         properties = CommitProperties(
-            app_transactions=[Transaction(table, sequence)], max_commit_retries=0
+            app_transactions=[Transaction(log.table, sequence)], max_commit_retries=0
         )
         try:
             if log.version < 0:
                 create_table_with_add_actions(
-                    str(folder),
+                    str(log.folder),
                     schema,
                     adds,
                     mode="error",
-                    configuration=_KEEP,
+                    configuration=_KEEP_THE_LOG,
                     commit_properties=properties,
-                    post_commithook_properties=_HOOKS,
+                    post_commithook_properties=_NO_HOOKS,
                 )
             else:
-                handle = self._handle(table, log)
-                handle.create_write_transaction(
+                self._handle(log).create_write_transaction(
                     [*adds],
                     mode,
                     schema,
                     commit_properties=properties,
-                    post_commithook_properties=_HOOKS,
+                    post_commithook_properties=_NO_HOOKS,
                 )
-        except DeltaError as error:
+        except (DeltaError, OSError) as error:
+            self._handles.pop(log.table, None)
             raise LakeError(
-                f"{table}: sequence {sequence} was not committed: {error}",
-                hint="another writer was faster; run again",
+                f"{log.table}: sequence {sequence} was not committed: {error}",
+                hint="another writer may have been faster: run again",
             ) from error
         return log.version + 1
 
-    def _handle(self, table: str, log: Log) -> DeltaTable:
-        handle = self._handles.get(table)
+    def _handle(self, log: Log) -> DeltaTable:
+        """Return a handle on exactly the version that the log was read to.
+
+        The commit goes through this handle, so it can only become the version after it: if
+        another writer was faster, it fails.
+        """
+        handle = self._handles.get(log.table)
         if handle is None:
-            handle = self._handles[table] = DeltaTable(str(self._folder(table)))
-        if handle.version() != log.version:
+            handle = self._handles[log.table] = DeltaTable(str(log.folder))
+        elif handle.version() != log.version:
             handle.update_incremental()
-        last = handle.transaction_version(table)
-        if handle.version() != log.version or last != log.sequence:
-            raise LakeError(f"{table}: another writer committed in between", hint="run again")
+        if (handle.version(), handle.transaction_version(log.table)) != (log.version, log.sequence):
+            raise LakeError(f"{log.table}: another writer committed in between", hint="run again")
         return handle
 
     def _settle(self, table: str, version: int) -> None:
-        folder = self._folder(table) / "_delta_log"
-        self._sync(entry(folder, version))
-        self._sync(folder)
+        """Make the commit durable; only then may it be acknowledged."""
+        log = self._log(table)
+        entries = log.folder / "_delta_log"
+        self._sync(entry(entries, version))
+        self._sync(entries)
         if version == 0:
-            self._sync(folder.parent)
-        self._log(table)
-        if version and version % CHECKPOINT_EVERY == 0:
-            self._checkpoint(table)
+            for folder in (log.folder, log.folder.parent, self.root, self.root.parent):
+                self._sync(folder)
+        if version == log.version and version and version % CHECKPOINT_EVERY == 0:
+            self._checkpoint(log)
 
-    def _checkpoint(self, table: str) -> None:
-        folder = self._folder(table) / "_delta_log"
-        handle = DeltaTable(str(self._folder(table)))
-        handle.create_checkpoint()
-        for path in folder.glob(f"{handle.version():020}.checkpoint*.parquet"):
-            self._sync(path)
-        self._sync(folder / "_last_checkpoint")
-        self._sync(folder)
-        self._handles[table] = DeltaTable(str(self._folder(table)))
+    def _checkpoint(self, log: Log) -> None:
+        """Sum up the log, so that opening the table stays cheap.
 
-    def _refuse_lower(self, table: str, log: Log, sequence: int) -> None:
-        if log.sequence is not None and sequence < log.sequence:
-            raise LakeError(
-                f"{table}: sequence {sequence} comes after sequence {log.sequence}",
-                hint="sequences only grow",
-            )
+        A checkpoint that a power cut tore would hide the table, so it is written beside the log,
+        made durable there, and only then moved in, the pointer to it last.
+        """
+        entries, scratch = log.folder / "_delta_log", log.folder / f".checkpoint-{uuid.uuid4()}"
+        copy = scratch / "_delta_log"
+        copy.mkdir(parents=True)
+        try:
+            for path in _since_checkpoint(entries):
+                os.link(path, copy / path.name)
+            before = {path.name for path in copy.iterdir()}
+            DeltaTable(str(scratch)).create_checkpoint()
+            made = sorted(path for path in copy.iterdir() if path.name not in before)
+            pointer = copy / _POINTER
+            for path in [path for path in made if path != pointer] + [pointer]:
+                self._sync(path)
+                path.replace(entries / path.name)
+                self._sync(entries)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        self._handles.pop(log.table, None)
 
     def _log(self, table: str) -> Log:
         log = self._logs.get(table)
@@ -211,78 +219,58 @@ class DeltaLake:
 
     def _folder(self, table: str) -> Path:
         kind, _, name = table.partition(".")
+        if not (_WORD.fullmatch(kind) and _WORD.fullmatch(name)):
+            raise LakeError(f"{table!r} is no table id", allowed=("kind.name",))
         return self.root / kind / name
 
 
-def _add(folder: Path, staged: Staged) -> AddAction:
-    stats = json.dumps({"numRecords": staged.rows})
+def _refuse_lower(log: Log, sequence: int) -> None:
+    if log.sequence is not None and sequence < log.sequence:
+        raise LakeError(
+            f"{log.table}: sequence {sequence} comes after sequence {log.sequence}",
+            hint="a table's sequences only grow; read the latest one and plan again",
+        )
+
+
+def _schema(log: Log, staged: Sequence[Staged]) -> Schema:
+    if not staged:
+        if log.schema is None:
+            raise LakeError(f"{log.table}: the first commit needs a file, even one without rows")
+        return Schema.from_json(log.schema)
+    if len({item.columns for item in staged}) > 1:
+        raise LakeError(f"{log.table}: the files of one commit have different columns")
+    return schema_of(staged[0].columns)
+
+
+def _refuse_other(log: Log, schema: Schema) -> None:
+    stored = None if log.schema is None else Schema.from_json(log.schema)
+    if stored is not None and (what := difference(stored, schema)):
+        raise LakeError(
+            f"{log.table}: rows of another shape cannot be appended: {what}",
+            hint="cast the column, or rebuild the table in full",
+        )
+
+
+def _add(log: Log, staged: Staged) -> AddAction:
+    if staged.path.parent != log.folder:
+        raise LakeError(f"{log.table}: {staged.path} was not staged for this table")
+    if log.refers_to(staged.path):
+        raise LakeError(f"{log.table}: {staged.path} is already part of the table")
+    found = staged.path.stat().st_size if staged.path.exists() else None
+    if found != staged.size:
+        raise LakeError(f"{log.table}: {staged.path} has {found} bytes, not {staged.size}")
     return AddAction(
-        staged.path.relative_to(folder).as_posix(),
-        staged.size,
-        {},
-        time.time_ns() // 1_000_000,
-        True,  # noqa: FBT003 - data_change
-        stats,
+        path=staged.path.name,
+        size=staged.size,
+        partition_values={},
+        modification_time=staged.path.stat().st_mtime_ns // 1_000_000,
+        data_change=True,
+        stats=json.dumps({"numRecords": staged.rows}),
     )
 
 
-def _schema(table: str, staged: Sequence[Staged], log: Log) -> Schema:
-    if not staged:
-        if log.schema is None:
-            raise LakeError(f"{table}: the first commit needs a file, even an empty one")
-        return Schema.from_json(log.schema)
-    if len({item.columns for item in staged}) > 1:
-        raise LakeError(f"{table}: the files of one commit have different columns")
-    return Schema.from_json(json.dumps({"type": "struct", "fields": _fields(staged[0].columns)}))
-
-
-def _same(table: str, log: Log, schema: Schema) -> None:
-    if log.schema is None or Schema.from_json(log.schema) == schema:
-        return
-    raise LakeError(f"{table}: the columns differ from the stored table's")
-
-
-def _fields(columns: Sequence[Column]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": name,
-            "type": _type(name, exp.DataType.build(spelt, dialect="duckdb")),
-            "nullable": True,
-            "metadata": {},
-        }
-        for name, spelt in columns
-    ]
-
-
-_TYPES = {
-    exp.DType.BOOLEAN: "boolean",
-    exp.DType.TINYINT: "byte",
-    exp.DType.SMALLINT: "short",
-    exp.DType.INT: "integer",
-    exp.DType.BIGINT: "long",
-    exp.DType.FLOAT: "float",
-    exp.DType.DOUBLE: "double",
-    exp.DType.DATE: "date",
-    exp.DType.TIMESTAMPTZ: "timestamp",
-    exp.DType.VARCHAR: "string",
-    exp.DType.TEXT: "string",
-    exp.DType.VARBINARY: "binary",
-}
-
-
-def _type(name: str, kind: exp.DataType) -> Any:
-    if kind.this in _TYPES:
-        return _TYPES[kind.this]
-    if kind.this == exp.DType.DECIMAL:
-        precision, scale = (int(p.name) for p in kind.expressions)
-        return f"decimal({precision},{scale})"
-    if kind.this in (exp.DType.ARRAY, exp.DType.LIST):
-        inner = _type(name, kind.expressions[0])
-        return {"type": "array", "elementType": inner, "containsNull": True}
-    if kind.this == exp.DType.STRUCT:
-        parts = [
-            {"name": p.name, "type": _type(name, p.args["kind"]), "nullable": True, "metadata": {}}
-            for p in kind.expressions
-        ]
-        return {"type": "struct", "fields": parts}
-    raise LakeError(f"the column {name!r} is {kind.sql(dialect='duckdb')}, which Delta cannot hold")
+def _since_checkpoint(entries: Path) -> list[Path]:
+    """Return what says what the table is: the last checkpoint and the entries that follow it."""
+    checkpoints = sorted(entries.glob("*.checkpoint.parquet"))
+    first = checkpoints[-1].name.partition(".")[0] if checkpoints else ""
+    return checkpoints[-1:] + [p for p in entries.glob("*.json") if p.name >= first]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -34,6 +35,10 @@ class _Protocol(msgspec.Struct):
     features: list[str] = msgspec.field(name="readerFeatures", default_factory=list)
 
 
+class _Pointer(msgspec.Struct):
+    version: int
+
+
 class _Action(msgspec.Struct):
     add: _Add | None = None
     remove: _Remove | None = None
@@ -42,6 +47,7 @@ class _Action(msgspec.Struct):
     protocol: _Protocol | None = None
 
 
+_REMEMBERED = 16  # file lists per table
 _decode = msgspec.json.Decoder(_Action).decode
 
 
@@ -73,6 +79,7 @@ class Log:
         self.schema: str | None = None
         self._files: dict[int, tuple[Path, ...]] = {}
         self._holding: dict[int, int] = {}
+        self._ever: set[Path] = set()
 
     @property
     def version(self) -> int:
@@ -87,6 +94,7 @@ class Log:
                 self.sequence = found.sequence
                 self._holding[found.sequence] = self.version
             self.schema = found.schema or self.schema
+            self._ever.update(path for path, _ in found.added)
 
     def latest(self) -> Commit | None:
         """Return the newest commit that carries a sequence, at the newest version."""
@@ -101,6 +109,8 @@ class Log:
         if not 0 <= version < len(self.entries):
             raise LakeError(f"{self.table} has no version {version}; its newest is {self.version}")
         if version not in self._files:
+            if len(self._files) >= _REMEMBERED:
+                self._files.clear()
             kept: dict[Path, None] = {}
             for found in self.entries[: version + 1]:
                 for path in found.removed:
@@ -109,22 +119,20 @@ class Log:
             self._files[version] = tuple(kept)
         return self._files[version]
 
-    def ever(self) -> set[Path]:
-        """Return every file that any version refers to."""
-        return {path for found in self.entries for path, _ in found.added}
+    def refers_to(self, path: Path) -> bool:
+        """Return whether any version refers to the file."""
+        return path in self._ever
 
     def _read(self, version: int) -> Entry | None:
         path = entry(self.folder / "_delta_log", version)
         try:
-            raw = path.read_bytes()
+            actions = _actions(path)
         except FileNotFoundError:
             return None
-        try:
-            actions = [_decode(line) for line in raw.splitlines() if line]
-        except msgspec.DecodeError as error:
-            raise self._torn(path) from error
-        if not actions:
-            raise self._torn(path)
+        if actions is None:
+            raise LakeError(
+                f"{self.table}: the log entry {path} is empty or torn", hint="run `lichen doctor`"
+            )
         return self._entry(actions)
 
     def _entry(self, actions: list[_Action]) -> Entry:
@@ -144,7 +152,43 @@ class Log:
     def _at(self, path: str) -> Path:
         return self.folder / unquote(path)
 
-    def _torn(self, path: Path) -> LakeError:
-        return LakeError(
-            f"{self.table}: the log entry {path} is empty or torn", hint="run `lichen doctor`"
-        )
+
+def problems(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield what is broken in a table as (rule, message): its log, then the files it refers to."""
+    entries = folder / "_delta_log"
+    versions = sorted(int(path.stem) for path in entries.glob("*.json") if path.stem.isdigit())
+    if missing := sorted(set(range(versions[-1] + 1 if versions else 0)) - set(versions)):
+        yield "log", f"the log entries {missing} are missing"
+    for version in versions:
+        actions = _actions(entry(entries, version))
+        if actions is None:
+            yield "log", f"the log entry {entry(entries, version)} is empty or torn"
+        for action in actions or ():
+            if action.add and (what := _wrong(folder / unquote(action.add.path), action.add.size)):
+                yield "file", what
+    pointer = entries / "_last_checkpoint"
+    if pointer.exists() and not any(path.stat().st_size for path in _pointed_at(pointer)):
+        yield "checkpoint", f"{pointer} names a checkpoint that is missing or empty"
+
+
+def _wrong(path: Path, size: int) -> str | None:
+    if not path.exists():
+        return f"{path} is missing"
+    found = path.stat().st_size
+    return f"{path} has {found} bytes, the log says {size}" if found != size else None
+
+
+def _pointed_at(pointer: Path) -> Iterator[Path]:
+    try:
+        version = msgspec.json.decode(pointer.read_bytes(), type=_Pointer).version
+    except msgspec.DecodeError:
+        return
+    yield from pointer.parent.glob(f"{version:020}.checkpoint*.parquet")
+
+
+def _actions(path: Path) -> list[_Action] | None:
+    """Return what a log entry says, or None if it is empty or torn."""
+    try:
+        return [_decode(line) for line in path.read_bytes().splitlines() if line] or None
+    except msgspec.DecodeError:
+        return None
