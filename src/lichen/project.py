@@ -56,7 +56,7 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """What `lichen.yml` may say."""
 
     name: str
-    targets: dict[str, TargetSettings] = {"dev": TargetSettings()}
+    targets: dict[str, TargetSettings] = msgspec.field(default_factory=lambda: {"dev": TargetSettings()})
 
 
 @dataclass(frozen=True)

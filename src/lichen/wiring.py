@@ -39,3 +39,7 @@ def open_connector(name: str) -> Connector:
     from lichen.adapters.files import Files
 
     return Files()
+
+
+def open_learners() -> object:
+    raise NotImplementedError

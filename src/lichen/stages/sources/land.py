@@ -52,8 +52,10 @@ def incoming(source: Source, rows: exp.Query) -> exp.Select:
     ).from_(rows.subquery("imposed"))
 
 
-def fresh(source: Source, columns: Sequence[str], now: Instant) -> exp.Select:
-    """Return the new versions among `incoming`, given `stored` and the paths in `changed`.
+def fresh(
+    source: Source, columns: Sequence[str], rows: exp.Query, stored: exp.Query, now: Instant
+) -> exp.Select:
+    """Return the new versions among `incoming` rows, given `stored` and the paths in `changed`.
 
     Known-at: what the source declares, but not before the arrival unless the row belongs to the
     back-fill; a correction or a deletion always counts from its arrival.
@@ -72,6 +74,8 @@ def fresh(source: Source, columns: Sequence[str], now: Instant) -> exp.Select:
     return (
         exp.select("*")
         .from_(exp.union(versions, deleted, distinct=False).subquery("both"))
+        .with_("incoming", as_=rows)
+        .with_("stored", as_=stored)
         .with_("held", as_=_parsed(_HELD))
         .with_("fresh", as_=_parsed(_FRESH).where(says_more))
         .with_("gone", as_=_parsed(_GONE))

@@ -55,9 +55,8 @@ def _stage(step: Land, source: Source, ctx: Context) -> tuple[Staged | None, Unr
     relations, rows, unreadable = _parsed(step, source, ctx)
     users = tuple(c.name for c in source.contract.columns)
     columns = ("_key", "_file", "_line", "_raw", *users)
-    versions = fresh(source, columns, ctx.now)
-    versions = versions.with_("incoming", as_=incoming(source, rows))
-    versions = versions.with_("stored", as_=_stored(step, source, relations, ctx))
+    stored = _stored(step, source, relations, ctx)
+    versions = fresh(source, columns, incoming(source, rows), stored, ctx.now)
     query = numbered(versions, ("_raw", *users), step.sequence, ctx.now)
     return ctx.engine.write(query, relations, ctx.lake.stage(step.node)), unreadable
 

@@ -1,0 +1,3 @@
+"""Services (being written)."""
+def drain(*a): raise NotImplementedError
+def promote(*a): raise NotImplementedError
