@@ -1,0 +1,209 @@
+"""The feeds of the flights template: complete, never ahead of the clock, and always the same."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from flights_feeds import (
+    AFTER_ALL,
+    FIRST_NOW,
+    TEMPLATE,
+    open_feeds,
+    prepare,
+    project_at,
+    whole_year,
+)
+
+# What dates a row: nothing may appear before it.
+KNOWN_AT = {
+    "schedule": "published_at::timestamptz",
+    "departures": "departed_at::timestamptz",
+    "arrivals": "landed_at::timestamptz",
+    "weather": "observed_at::timestamptz + interval 20 minute",
+}
+
+COUNTS = [
+    ("flights", "from schedule", 336_776),
+    ("their ids", "select distinct flight_id from schedule", 336_776),
+    ("that never departed", "from schedule anti join departures using (flight_id)", 8_255),
+    ("departed, no arrival", "from departures anti join arrivals using (flight_id)", 1_175),
+    ("arrivals without departure", "from arrivals anti join departures using (flight_id)", 0),
+    (
+        "tail numbers that planes does not hold",
+        "from (from schedule where tailnum is not null) anti join planes using (tailnum)",
+        50_094,
+    ),
+    (
+        "destinations that airports does not hold",
+        "from schedule anti join airports on dest = faa",
+        7_602,
+    ),
+    ("carriers without a name", "from schedule anti join carriers using (carrier)", 0),
+    ("weather reports", "from weather", 26_115),
+    ("their keys", "select distinct origin, observed_at from weather", 26_115),
+    ("planes", "from planes", 3_322),
+    ("airports", "from airports", 1_458),
+]
+
+
+@pytest.mark.parametrize(("query", "expected"), [case[1:] for case in COUNTS])
+def test_the_whole_year_has_this_many(query: str, expected: int) -> None:
+    with open_feeds(whole_year() / "feeds") as connection:
+        assert len(connection.sql(query)) == expected
+
+
+@pytest.mark.parametrize("feed", sorted(KNOWN_AT))
+@pytest.mark.parametrize(
+    "now",
+    [FIRST_NOW, FIRST_NOW + timedelta(hours=3), datetime(2013, 12, 15, 17, 59, tzinfo=UTC)],
+    ids=str,
+)
+def test_a_feed_holds_just_what_was_known_by_the_last_tick(
+    tmp_path: Path, feed: str, now: datetime
+) -> None:
+    tick = now.replace(hour=now.hour // 3 * 3, minute=0)
+    with open_feeds(project_at(tmp_path, now)) as connection:
+        there = count(connection, feed)
+    with open_feeds(whole_year() / "feeds") as connection:
+        known = count(connection, feed, f"{KNOWN_AT[feed]} <= '{tick.isoformat()}'")
+
+    assert there == known > 0
+
+
+@pytest.mark.parametrize("feed", sorted(KNOWN_AT))
+def test_a_file_in_the_time_of_back_fill_appears_when_its_month_is_over(
+    tmp_path: Path, feed: str
+) -> None:
+    now = datetime(2013, 6, 30, 23, 59, tzinfo=UTC)
+    with open_feeds(project_at(tmp_path, now)) as connection:
+        last = connection.table(feed).aggregate("max(filename)").fetchone()
+
+    assert last
+    assert Path(last[0]).stem == ("2013-07" if feed == "schedule" else "2013-05")
+
+
+@pytest.mark.parametrize("feed", ["departures", "arrivals", "weather"])
+def test_a_december_file_holds_the_three_hours_before_its_name(feed: str) -> None:
+    known = KNOWN_AT[feed]
+    with open_feeds(whole_year() / "feeds") as connection:
+        files = connection.sql(
+            f"select parse_filename(filename, true), min({known}), max({known}) "  # noqa: S608
+            f"from {feed} where filename like '%2013-12-%T%' group by all"
+        ).fetchnumpy()
+    names, first, last = (list(column) for column in files.values())
+    ends = [datetime.fromisoformat(name) for name in names]
+
+    assert len(ends) > 200
+    assert all(end.hour % 3 == 0 for end in ends)
+    assert all(utc(at) > end - timedelta(hours=3) for at, end in zip(first, ends, strict=True))
+    assert all(utc(at) <= end for at, end in zip(last, ends, strict=True))
+
+
+def test_feeds_only_grow(tmp_path: Path) -> None:
+    feeds, before = project_at(tmp_path, FIRST_NOW), {}
+    for hours in (0, 1, 3, 4, 9, 48, 24 * 40):
+        prepare()(tmp_path, FIRST_NOW + timedelta(hours=hours))
+        after = contents(feeds)
+        assert before.items() <= after.items()
+        assert (len(after) > len(before)) is (hours not in (1, 4))
+        before = after
+
+    assert before == contents(whole_year() / "feeds")
+
+
+def test_december_is_on_the_timetable_from_the_first_call(tmp_path: Path) -> None:
+    assert (project_at(tmp_path, FIRST_NOW) / "schedule/2013-12.csv").exists()
+
+
+def test_a_second_call_touches_nothing(tmp_path: Path) -> None:
+    feeds = project_at(tmp_path, FIRST_NOW)
+    before = {path: path.stat() for path in feeds.rglob("*")}
+    prepare()(tmp_path, FIRST_NOW)
+
+    assert {path: path.stat() for path in feeds.rglob("*")} == before
+
+
+def test_an_earlier_moment_takes_nothing_away(tmp_path: Path) -> None:
+    feeds = project_at(tmp_path, FIRST_NOW)
+    before = contents(feeds)
+    prepare()(tmp_path, datetime(2013, 3, 1, tzinfo=UTC))
+
+    assert contents(feeds) == before
+
+
+def test_a_correction_that_somebody_made_stays(tmp_path: Path) -> None:
+    feeds = project_at(tmp_path, FIRST_NOW)
+    corrected, extra = feeds / "arrivals/2013-01.csv", feeds / "arrivals/late-news.csv"
+    corrected.write_text(corrected.read_text().replace(",-14,53,", ",-13,53,", 1))
+    extra.write_text(corrected.read_text()[:200])
+    before = corrected.read_text()
+    prepare()(tmp_path, AFTER_ALL)
+
+    assert corrected.read_text() == before
+    assert extra.exists()
+
+
+def test_derived_anew_the_files_are_the_same_bytes(tmp_path: Path) -> None:
+    prepare()(tmp_path, AFTER_ALL)
+
+    assert contents(tmp_path / "feeds") == contents(whole_year() / "feeds")
+
+
+def test_a_shelf_that_was_left_half_filled_is_filled_again(tmp_path: Path) -> None:
+    (tmp_path / ".feeds/arrivals").mkdir(parents=True)
+    (tmp_path / ".feeds/arrivals/2013-01.csv").write_text("flight_id,carr")
+    prepare()(tmp_path, FIRST_NOW)
+
+    published = (tmp_path / "feeds/arrivals/2013-01.csv").read_bytes()
+    assert published == (whole_year() / "feeds/arrivals/2013-01.csv").read_bytes()
+
+
+def test_the_files_are_plain_csv_in_utc_with_nothing_half_written(tmp_path: Path) -> None:
+    feeds = project_at(tmp_path, FIRST_NOW)
+
+    assert {path.suffix for path in feeds.rglob("*") if path.is_file()} == {".csv"}
+    first = (feeds / "departures/2013-01.csv").read_text(encoding="utf-8").splitlines()[:2]
+    assert first == [
+        "flight_id,origin,dest,carrier,tailnum,departed_at,departure_delay",
+        "2013-01-01-UA-1545-EWR-0515,EWR,IAH,UA,N14228,2013-01-01T10:17:00Z,2",
+    ]
+    assert "NA" not in (feeds / "planes.csv").read_text(encoding="utf-8").split(",")
+
+
+def test_another_edition_of_prepare_replaces_what_it_writes_otherwise(tmp_path: Path) -> None:
+    feeds = project_at(tmp_path, FIRST_NOW)
+    (tmp_path / ".feeds").unlink()
+    edited = tmp_path / "prepare.py"
+    text = (TEMPLATE / "prepare.py").read_text(encoding="utf-8")
+    edited.write_text(text.replace("TICK = 3", "TICK = 6"), encoding="utf-8")
+    assert edited.read_text() != text
+    scope: dict[str, Any] = {"__file__": str(edited), "__name__": "prepare"}
+    prepare()(tmp_path, FIRST_NOW + timedelta(hours=12))
+    january = (feeds / "arrivals/2013-01.csv").stat().st_mtime_ns
+    exec(compile(edited.read_text(), edited, "exec"), scope)  # noqa: S102
+    scope["prepare"](tmp_path, FIRST_NOW + timedelta(hours=12))
+
+    ticks = sorted(path.name for path in (feeds / "arrivals").glob("*T*"))
+    assert ticks == ["2013-12-01T06.csv", "2013-12-01T12.csv"]
+    assert (feeds / "arrivals/2013-01.csv").stat().st_mtime_ns == january
+
+
+def count(connection: duckdb.DuckDBPyConnection, feed: str, where: str = "true") -> int:
+    return len(connection.table(feed).filter(where))
+
+
+def contents(feeds: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(feeds)): path.read_bytes()
+        for path in feeds.rglob("*")
+        if path.is_file()
+    }
+
+
+def utc(at: Any) -> datetime:
+    """Return the instant of a numpy moment that DuckDB gave."""
+    return datetime.fromisoformat(str(at)[:19]).replace(tzinfo=UTC)
