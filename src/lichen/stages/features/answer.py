@@ -61,10 +61,9 @@ def _answered(asked: exp.Select, each: Compiled) -> exp.Select:
 def _of_request(asked: exp.Select, each: Compiled) -> exp.Select:
     """Evaluate expressions on the questions' own columns: FROM request."""
     columns = [name for name in asked.named_selects if not name.startswith("_")]
-    request = exp.select(*map(col, columns)).from_(asked.subquery("a"))
-    schema = {"request": {name.lower(): "unknown" for name in columns}}
+    schema: dict[str, object] = {"request": {name.lower(): "unknown" for name in columns}}
     tree = qualify(each.features.select.copy(), dialect=DIALECT, schema=schema)
-    for table in list(tree.find_all(exp.Table)):
-        table.replace(asked.subquery(table.alias_or_name))
-    del request
-    return tree.select(col("_q", tree.args["from_"].this.alias_or_name))
+    request = tree.args["from_"].this
+    alias = request.alias_or_name
+    request.replace(asked.subquery(alias))
+    return tree.select(col("_q", alias))

@@ -27,7 +27,7 @@ def latest(
     names = [*columns_of(held), "_from"]
     rows = exp.select(*(col(name, "r") for name in names if name not in entity))
     number = exp.case().when(col("_stands", "f"), col("_best", "f")).else_(col("_n", "o"))
-    answers = exp.EQ(this=col("_n", "r"), expression=number)
+    answers: exp.Expr = exp.EQ(this=col("_n", "r"), expression=number)
     if max_age is not None:
         limit = exp.Add(this=col("_event_time", "r"), expression=lit(max_age))
         answers = exp.and_(answers, exp.LTE(this=col("_at", "q"), expression=limit))

@@ -51,7 +51,7 @@ def _answers(
     calls = {node.sql(): node for output in outputs for node in _calls(output)}
     sums = {text: call for text, call in calls.items() if additive(call)}
     rest = {text: call for text, call in calls.items() if text not in sums}
-    answered = {text: exp.null() for text in calls}
+    answered: dict[str, exp.Expr] = {}
     result = exp.select(col("_q", "a")).from_(exp.to_table("asked").as_("a"))
     if sums:
         totals, formulas = _totals(entity, sums)
