@@ -56,9 +56,7 @@ def asked(
     return answer(outer, [compiled(each, inputs) for each in inquiry.features])
 
 
-def _told_back(
-    asking: exp.Select, inquiry: Inquiry, shelf: Shelf, now: Instant
-) -> exp.Select:
+def _told_back(asking: exp.Select, inquiry: Inquiry, shelf: Shelf, now: Instant) -> exp.Select:
     """Labels are the outcome's together with the feedback of services: the last known wins."""
     told = [node for node in inquiry.feedback if node in shelf.records]
     if not told:
@@ -78,8 +76,10 @@ def _told_back(
         ),
     )
     ranked = exp.select(exp.Star(), exp.alias_(newest, "_nth")).from_(every.subquery("e"))
-    last = exp.select("key", "label", "known_at").from_(ranked.subquery("r")).where(
-        col("_nth").eq(lit(1))
+    last = (
+        exp.select("key", "label", "known_at")
+        .from_(ranked.subquery("r"))
+        .where(col("_nth").eq(lit(1)))
     )
     wins = exp.and_(
         col("known_at", "b").is_(exp.null()).not_(),
@@ -111,5 +111,3 @@ def relations_of(inquiry: Inquiry, shelf: Shelf) -> dict[str, object]:
     """Return what the engine needs to answer `asked`."""
     told = [node for node in inquiry.feedback if node in shelf.records]
     return dict(shelf.relations([*inquiry.nodes, *told]))
-
-

@@ -1,4 +1,4 @@
-"""Training: a pinned training set, a search that never sees the holdout, a judged and saved model."""
+"""Training: a pinned training set, a search without the holdout, a judged and saved model."""
 
 from __future__ import annotations
 
@@ -140,15 +140,11 @@ def _train(
     rows: TrainingSet, recipe: Any, metric: Metric, learners: Learners, seed: int
 ) -> Training:
     if isinstance(recipe, Auto):
-        return train_auto(
-            rows, recipe, metric, learners.candidates, learners.samplers, seed=seed
-        )
+        return train_auto(rows, recipe, metric, learners.candidates, learners.samplers, seed=seed)
     return train_own(rows, recipe, metric, learners.estimators)
 
 
-def _store(
-    folder: Path, trained: Trained, told: Report, parts: Split, training: Training
-) -> str:
+def _store(folder: Path, trained: Trained, told: Report, parts: Split, training: Training) -> str:
     """Write everything beside the final place, make it durable, then give it its name."""
     draft = folder.with_name(f".{folder.name}.draft")
     for old in (draft, folder):  # what a run that died here left; no record speaks of it
