@@ -46,12 +46,26 @@ def project_at(folder: Path, now: datetime) -> Path:
 
 
 def open_feeds(feeds: Path) -> duckdb.DuckDBPyConnection:
-    """Return a connection with a view per feed whose columns are the files' own texts."""
+    """Return a connection with a table per feed whose columns are the files' own texts."""
     connection = duckdb.connect()
+    connection.execute("set TimeZone = 'UTC'")
     for path in sorted(feeds.iterdir()):
         pattern = f"{path}/*.csv" if path.is_dir() else str(path)
-        connection.read_csv(pattern, all_varchar=True, filename=True).create_view(path.stem)
+        connection.read_csv(pattern, all_varchar=True, filename=True).create(path.stem)
     return connection
+
+
+@cache
+def whole_year_opened() -> duckdb.DuckDBPyConnection:
+    """Return a connection with everything; readers take a cursor and leave it as it is."""
+    return open_feeds(whole_year() / "feeds")
+
+
+def count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
+    """Return how many rows a query gives, such as `from planes`."""
+    found = connection.execute(f"select count(*) from ({rows})").fetchone()  # noqa: S608
+    assert found
+    return int(found[0])
 
 
 def original(name: str) -> Path:
