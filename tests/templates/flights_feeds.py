@@ -18,14 +18,27 @@ FIRST_NOW = datetime(2013, 12, 1, tzinfo=UTC)
 AFTER_ALL = datetime(2014, 2, 1, tzinfo=UTC)
 
 
+Prepare = Callable[[Path, datetime], None]
+
+
 @cache
-def prepare() -> Callable[[Path, datetime], None]:
+def prepare() -> Prepare:
     """Return the template's own function, loaded from its file as a platform would."""
-    spec = importlib.util.spec_from_file_location("flights_prepare", TEMPLATE / "prepare.py")
+    return _load(TEMPLATE / "prepare.py")
+
+
+def prepare_from(path: Path, text: str) -> Prepare:
+    """Write another text of prepare.py and return its function."""
+    path.write_text(text, encoding="utf-8")
+    return _load(path)
+
+
+def _load(path: Path) -> Prepare:
+    spec = importlib.util.spec_from_file_location("flights_prepare", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    function: Callable[[Path, datetime], None] = module.prepare
+    function: Prepare = module.prepare
     return function
 
 
