@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from enum import Enum
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 import yaml
@@ -56,6 +57,18 @@ def convert(value: Any, into: type[T], path: Path, lines: Lines) -> T:
                 hint=error.hint,
             ) from error
         raise
+
+
+def opening_comment(text: str) -> tuple[str, int]:
+    """Return the YAML of the block comment that opens an SQL file, and its first line.
+
+    >>> opening_comment("/* a: 1 */ select 1")
+    (' a: 1 ', 1)
+    """
+    match = re.match(r"\s*/\*(.*?)\*/", text, re.DOTALL)
+    if match is None:
+        return "", 1
+    return match[1], text.count("\n", 0, match.start(1)) + 1
 
 
 def line_of(lines: Lines, path: str) -> int:
@@ -118,18 +131,39 @@ def _explain(message: str, into: type, path: Path, lines: Lines) -> ProjectError
         return ProjectError(
             f"the key {match[1]!r} is missing", where=Where(path, line_of(lines, at))
         )
+    name = at.removeprefix("$.") if at != "$" else "this"
+    where = Where(path, line_of(lines, at))
+    if match := re.match(r"Invalid enum value '?(.*?)'?$", text):
+        given, allowed = match[1], _choices_in(_type_at(into, at))
+        return ProjectError(
+            f"{name}: {given!r} is not allowed", where=where, allowed=allowed, given=given
+        )
+    quotes = re.search(r"got `(?:int|float|bool)`", text) and "`str" in text
     return ProjectError(
-        f"{at.removeprefix('$.')}: {text[:1].lower()}{text[1:]}",
-        where=Where(path, line_of(lines, at)),
+        f"{name}: {text[:1].lower()}{text[1:]}",
+        where=where,
+        hint="put the value in quotes" if quotes else None,
     )
 
 
 def _fields_at(into: type, at: str) -> tuple[str, ...]:
+    struct = _struct_in(_type_at(into, at))
+    return tuple(struct.__struct_encode_fields__) if struct else ()
+
+
+def _type_at(into: type, at: str) -> Any:
     found: Any = into
     for part in re.findall(r"\.([^.\[\]]+)|\[", at.removeprefix("$")):
         found = _step_into(found, part)
-    struct = _struct_in(found)
-    return tuple(struct.__struct_encode_fields__) if struct else ()
+    return found
+
+
+def _choices_in(found: Any) -> tuple[str, ...]:
+    if get_origin(found) is Literal:
+        return tuple(str(value) for value in get_args(found))
+    if isinstance(found, type) and issubclass(found, Enum):
+        return tuple(str(member.value) for member in found)
+    return tuple(value for argument in get_args(found) for value in _choices_in(argument))
 
 
 def _step_into(found: Any, part: str) -> Any:

@@ -23,6 +23,17 @@ class Scan(NamedTuple):
 Relations = Mapping[str, "Scan | Any"]
 
 
+class Records(NamedTuple):
+    """A text file's records as Arrow tables: those that read, and those that do not.
+
+    `rows` has the file's columns as VARCHAR and `_line` BIGINT, the line on which the record
+    begins (the header is line 1). `rejects` has `_line`, `raw` BLOB and `reason` VARCHAR.
+    """
+
+    rows: Any
+    rejects: Any
+
+
 class Engine(Protocol):
     """Runs queries in Lichen's dialect (DuckDB); times are UTC."""
 
@@ -40,3 +51,6 @@ class Engine(Protocol):
 
     def write(self, query: exp.Query, relations: Relations, path: Path) -> Staged:
         """Run the query into one Parquet file at `path` and make the file durable."""
+
+    def csv(self, path: Path, *, delimiter: str = ",") -> Records:
+        """Read a CSV file with a header as text; an empty unquoted field is NULL."""

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from lichen.core.findings import Finding
+
 
 class Column(NamedTuple):
     """A stored column; `type` is DuckDB's spelling, such as BIGINT or TIMESTAMP WITH TIME ZONE."""
@@ -50,3 +52,6 @@ class Lake(Protocol):
 
     def sweep(self, table: str) -> int:
         """Delete staged files that no version refers to; returns how many."""
+
+    def check(self, table: str) -> tuple[Finding, ...]:
+        """Return what is broken in the stored table: torn log entries, missing or cut files."""

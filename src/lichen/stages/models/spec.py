@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
-from lichen.core.errors import Where
-from lichen.core.names import Name
+from lichen.core.errors import ModelError, Where
+from lichen.core.names import Kind, Name
+from lichen.core.time import duration
 
 
 @dataclass(frozen=True)
@@ -35,3 +38,110 @@ class Model:
     retrain: Retrain = Retrain()
     margin: float = 0.0
     seed: int = 0
+
+
+def read_model(path: Path, name: Name) -> Model:
+    """Read `models/NAME.py` by its syntax tree, without importing it."""
+    function, call = _decorated(path)
+    settings = _arguments(call, path)
+    for key in settings:
+        if key not in _ALLOWED:
+            raise ModelError(
+                f"unknown setting {key!r}",
+                where=Where(path, _line(call, key)),
+                allowed=_ALLOWED,
+                given=key,
+            )
+    for key in ("target", "metric"):
+        if not isinstance(settings.get(key), str):
+            raise ModelError(
+                f'@model needs {key}="…"', where=Where(path, call.lineno), allowed=_ALLOWED
+            )
+    written = settings.get("features", [argument.arg for argument in function.args.args])
+    holdout = settings.get("holdout", 0.2)
+    return Model(
+        name=name,
+        where=Where(path, function.lineno),
+        path=path,
+        function=function.name,
+        target=Name(Kind.outcome, str(settings["target"]).removeprefix("outcomes.")),
+        features=tuple(Name(Kind.features, str(f).removeprefix("features.")) for f in written),
+        metric=settings["metric"],
+        slices=tuple(settings.get("slices", ())),
+        holdout=duration(holdout) if isinstance(holdout, str) else float(holdout),
+        retrain=_retrain(settings.get("retrain"), Where(path, call.lineno)),
+        margin=float(settings.get("margin", 0.0)),
+        seed=int(settings.get("seed", 0)),
+    )
+
+
+_ALLOWED = (
+    "target", "metric", "features", "slices", "holdout", "retrain", "margin", "seed",
+)  # fmt: skip
+
+
+def _decorated(path: Path) -> tuple[ast.FunctionDef, ast.Call]:
+    try:
+        tree = ast.parse(path.read_text("utf-8"), filename=str(path))
+    except SyntaxError as error:
+        where = Where(path, error.lineno or 0)
+        raise ModelError(f"this Python does not read: {error.msg}", where=where) from error
+    for function in tree.body:
+        if isinstance(function, ast.FunctionDef):
+            for decorator in function.decorator_list:
+                if isinstance(decorator, ast.Call) and _called(decorator) == "model":
+                    return function, decorator
+    raise ModelError(
+        "no function here carries @model(...)",
+        where=Where(path),
+        hint='write @model(target="OUTCOME", metric="roc_auc") above a function that returns '
+        "auto(...) or a scikit-learn estimator",
+    )
+
+
+def _called(call: ast.Call) -> str:
+    called = call.func
+    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
+
+
+def _arguments(call: ast.Call, path: Path) -> dict[str, Any]:
+    if call.args:
+        where = Where(path, call.lineno)
+        raise ModelError("@model takes its settings by name", where=where, allowed=_ALLOWED)
+    settings: dict[str, Any] = {}
+    for keyword in call.keywords:
+        try:
+            settings[str(keyword.arg)] = ast.literal_eval(keyword.value)
+        except ValueError as error:
+            raise ModelError(
+                f"{keyword.arg} must be written out: the file is read without running it",
+                where=Where(path, keyword.value.lineno),
+                allowed=("a text", "a number", "a list", "a dict"),
+            ) from error
+    return settings
+
+
+def _line(call: ast.Call, key: str) -> int:
+    return next((k.value.lineno for k in call.keywords if k.arg == key), call.lineno)
+
+
+def _retrain(written: object, where: Where) -> Retrain:
+    if written is None:
+        return Retrain()
+    if isinstance(written, str):
+        return Retrain(age=duration(written))
+    if not isinstance(written, dict):
+        raise ModelError("retrain is an age or a dict", where=where, allowed=_RETRAIN)
+    for key in written:
+        if key not in _RETRAIN:
+            raise ModelError(
+                f"retrain: unknown key {key!r}", where=where, allowed=_RETRAIN, given=str(key)
+            )
+    return Retrain(
+        age=duration(written["age"]) if "age" in written else None,
+        labels=int(written["labels"]) if "labels" in written else None,
+        fall=bool(written.get("fall", False)),
+    )
+
+
+_RETRAIN = ("age", "labels", "fall")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from lichen.core.errors import Where
-from lichen.core.names import Name
+from lichen.core.names import Kind, Name
+from lichen.core.settings import decode
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,3 +33,16 @@ class Service:
     promote: Literal["auto", "manual"]
     host: str
     port: int
+
+
+def read_service(path: Path, name: Name) -> Service:
+    """Read `services/NAME.yml`; raises ProjectError with the line."""
+    settings = decode(path.read_text("utf-8"), ServiceSettings, path)
+    return Service(
+        name=name,
+        where=Where(path),
+        model=Name(Kind.model, settings.model.removeprefix("models.")),
+        promote=settings.promote,
+        host=settings.host,
+        port=settings.port,
+    )

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 from sqlglot import exp
 
+from lichen.core.contract.odcs import read_contract
 from lichen.core.contract.spec import Contract
-from lichen.core.errors import Where
+from lichen.core.errors import SourceError, Where
 from lichen.core.names import Name
-from lichen.core.time import Instant
+from lichen.core.settings import convert, line_of, load
+from lichen.core.sql import columns_in, lit, parse_expression
+from lichen.core.time import Instant, duration, instant
 
 
 class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -41,3 +45,71 @@ class Source:
     known_at: exp.Expr | None
     backfill_until: Instant | None
     contract: Contract
+
+
+def read_source(path: Path, name: Name, root: Path) -> Source:
+    """Read `sources/NAME.yml` and the contract beside it; raises SourceError with the line."""
+    value, lines = load(path.read_text("utf-8"), path)
+    settings = convert(value, SourceSettings, path, lines)
+
+    def at(key: str) -> Where:
+        return Where(path, line_of(lines, f"$.{key}"))
+
+    contract = read_contract(_contract_beside(path))
+    prepare = root / settings.prepare if settings.prepare else None
+    if prepare is not None and not prepare.is_file():
+        raise SourceError(
+            f"the file {settings.prepare!r} is missing",
+            where=at("prepare"),
+            allowed=sorted(p.name for p in root.glob("*.py")),
+            given=settings.prepare,
+        )
+    known = _known_at(settings, path, at)
+    columns = tuple(c.name for c in contract.columns)
+    key = (settings.key,) if isinstance(settings.key, str) else tuple(settings.key or ())
+    for what, used in (("key", set(key)), ("known_at", columns_in(known) if known else set())):
+        for column in sorted(set(used) - {c.lower() for c in columns} - set(columns)):
+            raise SourceError(
+                f"{what}: the contract {contract.path.name} has no column {column!r}",
+                where=at(what),
+                allowed=columns,
+                given=column,
+            )
+    return Source(
+        name=name,
+        where=Where(path),
+        connector=settings.connector,
+        path=settings.path,
+        prepare=prepare,
+        key=key,
+        known_at=known,
+        backfill_until=instant(settings.backfill_until) if settings.backfill_until else None,
+        contract=contract,
+    )
+
+
+def _contract_beside(path: Path) -> Path:
+    contract = path.with_suffix(".odcs.yaml")
+    if not contract.is_file():
+        raise SourceError(
+            "this source has no contract beside it",
+            where=Where(path),
+            hint=f"write {contract.name} (Open Data Contract Standard 3.1): a source promises its "
+            "columns and their types",
+        )
+    return contract
+
+
+def _known_at(settings: SourceSettings, path: Path, at: Callable[[str], Where]) -> exp.Expr | None:
+    if settings.known_at and (settings.event_time or settings.lag):
+        raise SourceError(
+            "known_at and event_time + lag say the same thing twice",
+            where=at("known_at"),
+            allowed=("known_at", "event_time and lag"),
+        )
+    if settings.known_at:
+        return parse_expression(settings.known_at, path, line=at("known_at").line)
+    if settings.event_time:
+        event = parse_expression(settings.event_time, path, line=at("event_time").line)
+        return exp.Add(this=event, expression=lit(duration(settings.lag or "0 s")))
+    return None

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
+import msgspec
 from sqlglot import exp
 
+from lichen.core.contract.odcs import read_contract
 from lichen.core.contract.spec import Contract
+from lichen.core.derive import shape_of
 from lichen.core.errors import Where
 from lichen.core.names import Name
+from lichen.core.settings import decode, opening_comment
+from lichen.core.sql import parse_select, tables_in
+
+
+class TableSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the comment that opens `tables/NAME.sql` may say."""
+
+    key: str | list[str] | None = None
+    static: list[str] = []
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -22,3 +36,24 @@ class Table:
     key: tuple[str, ...] = ()
     static: frozenset[str] = field(default_factory=frozenset)
     contract: Contract | None = None
+
+    def row_wise(self) -> bool:
+        """Return whether each result row stands for one row of the only input."""
+        return shape_of(self.select) == "rows" and len(list(tables_in(self.select))) == 1
+
+
+def read_table(path: Path, name: Name) -> Table:
+    """Read `tables/NAME.sql` and the contract beside it, if there is one."""
+    text = path.read_text("utf-8")
+    comment, line = opening_comment(text)
+    settings = decode(comment, TableSettings, path, first_line=line)
+    beside = path.with_suffix(".odcs.yaml")
+    return Table(
+        name=name,
+        where=Where(path),
+        select=parse_select(text, path),
+        text=text,
+        key=(settings.key,) if isinstance(settings.key, str) else tuple(settings.key or ()),
+        static=frozenset(settings.static),
+        contract=read_contract(beside) if beside.is_file() else None,
+    )

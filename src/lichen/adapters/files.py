@@ -1,0 +1,34 @@
+"""The files connector: CSV files below the project that match a glob."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from lichen.core.errors import SourceError
+from lichen.core.steps import Seen
+
+
+class Files:
+    """Lists files by a glob relative to the project, in the order of their paths."""
+
+    def list(self, root: Path, path: str, known: Mapping[str, Seen]) -> tuple[Seen, ...]:
+        """Return the files with their hashes; untouched files keep the hash they had."""
+        if Path(path).is_absolute() or ".." in Path(path).parts:
+            raise SourceError(
+                f"the path {path!r} leads out of the project",
+                hint="give a path relative to the project, such as feeds/weather/*.csv",
+            )
+        found = sorted(p for p in root.glob(path) if p.is_file() and not p.name.startswith("."))
+        return tuple(_seen(p, root, known) for p in found)
+
+
+def _seen(path: Path, root: Path, known: Mapping[str, Seen]) -> Seen:
+    name, stat = path.relative_to(root).as_posix(), path.stat()
+    before = known.get(name)
+    if before and (before.size, before.mtime_ns) == (stat.st_size, stat.st_mtime_ns):
+        return before
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Seen(path=name, size=stat.st_size, mtime_ns=stat.st_mtime_ns, sha256=sha256)

@@ -1,0 +1,151 @@
+"""LightGBM as a candidate: deterministic, stopped by validation or by the clock, saved as text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lichen.ports.learner import Knob, Matrix, Order, Settings
+
+if TYPE_CHECKING:
+    import lightgbm
+    import numpy as np
+    from numpy.typing import NDArray
+
+THREADS = 2
+PATIENCE = 30
+_WATCHED = {
+    "roc_auc": "auc",
+    "average_precision": "average_precision",
+    "mae": "l1",
+}
+_FIXED: dict[str, Any] = {
+    "num_threads": THREADS,
+    "deterministic": True,
+    "force_row_wise": True,
+    "feature_pre_filter": False,
+    "bagging_freq": 1,
+    "verbosity": -1,
+}
+
+
+@dataclass(frozen=True)
+class Trees:
+    """A fitted booster."""
+
+    booster: lightgbm.Booster
+    used: Settings
+
+    def predict(self, inputs: Matrix) -> NDArray[np.float64]:
+        """Return probabilities or values; one thread for few rows, where more only wait."""
+        import numpy as np
+
+        threads = 1 if len(inputs.values) < 1000 else THREADS
+        return np.asarray(self.booster.predict(inputs.values, num_threads=threads), np.float64)
+
+    def save(self, folder: Path) -> None:
+        """Write the booster's text and the settings."""
+        self.booster.save_model(str(folder / "lightgbm.txt"))
+        (folder / "lightgbm.json").write_bytes(msgspec.json.encode(dict(self.used)))
+
+
+@dataclass(frozen=True)
+class Lightgbm:
+    """Gradient-boosted trees; `rounds` is the largest number of trees, or the one to use."""
+
+    name: str = "lightgbm"
+    enough: int = 200
+    knobs: tuple[Knob, ...] = (
+        Knob("learning_rate", 0.02, 0.2, log=True),
+        Knob("num_leaves", 7, 127, log=True, whole=True),
+        Knob("min_data_in_leaf", 10, 400, log=True, whole=True),
+        Knob("feature_fraction", 0.3, 1.0),
+        Knob("bagging_fraction", 0.5, 1.0),
+        Knob("lambda_l2", 0.01, 50.0, log=True),
+        Knob("cat_smooth", 5.0, 300.0, log=True),
+    )
+    usual: Settings = field(
+        default_factory=lambda: {
+            "learning_rate": 0.08,
+            "num_leaves": 31,
+            "min_data_in_leaf": 50,
+            "feature_fraction": 0.7,
+            "bagging_fraction": 0.8,
+            "lambda_l2": 1.0,
+            "cat_smooth": 30.0,
+            "rounds": 500,
+        }
+    )
+
+    def fit(self, order: Order) -> Trees:
+        """Grow trees until `watch` stops improving, `rounds` is reached or time is up."""
+        import lightgbm
+
+        data = _dataset(order.matrix, order.label)
+        callbacks: list[Any] = [_clock(order)]
+        watched = []
+        if order.watch is not None:
+            watched = [_dataset(*order.watch, reference=data)]
+            callbacks.insert(0, lightgbm.early_stopping(PATIENCE, verbose=False))
+        booster = lightgbm.train(
+            _parameters(order),
+            data,
+            num_boost_round=int(order.settings["rounds"]),
+            valid_sets=watched,
+            callbacks=callbacks,
+        )
+        best = booster.best_iteration if booster.best_iteration > 0 else booster.num_trees()
+        return Trees(booster, {**order.settings, "rounds": max(best, 1)})
+
+    def load(self, folder: Path) -> Trees:
+        """Return the saved booster."""
+        import lightgbm
+
+        used = msgspec.json.decode((folder / "lightgbm.json").read_bytes(), type=dict[str, float])
+        return Trees(lightgbm.Booster(model_file=str(folder / "lightgbm.txt")), used)
+
+
+def _parameters(order: Order) -> dict[str, Any]:
+    settings = {name: value for name, value in order.settings.items() if name != "rounds"}
+    for name in ("num_leaves", "min_data_in_leaf"):
+        settings[name] = round(settings[name])
+    # Few rows cannot fill big leaves: without this no tree would ever split.
+    fewest = min(int(settings["min_data_in_leaf"]), max(1, len(order.label) // 20))
+    usual = "binary_logloss" if order.task == "binary" else "l2"
+    objective = "regression_l1" if order.metric == "mae" else "regression"
+    return {
+        **settings,
+        **_FIXED,
+        "min_data_in_leaf": fewest,
+        "objective": "binary" if order.task == "binary" else objective,
+        "metric": _WATCHED.get(order.metric, usual),
+        "seed": order.seed,
+    }
+
+
+def _dataset(matrix: Matrix, label: Any, reference: Any = None) -> Any:
+    import lightgbm
+
+    return lightgbm.Dataset(
+        matrix.values,
+        label,
+        reference=reference,
+        feature_name=[f"c{place}" for place in range(len(matrix.names))],
+        categorical_feature=[place for place, levels in enumerate(matrix.levels) if levels],
+        params={"feature_pre_filter": False, "verbosity": -1},
+    )
+
+
+def _clock(order: Order) -> Any:
+    import lightgbm
+
+    def look(environment: Any) -> None:
+        if order.stop() and environment.iteration >= 1:
+            scored = environment.evaluation_result_list or []
+            raise lightgbm.callback.EarlyStopException(environment.iteration, scored)
+
+    look.order = 40  # type: ignore[attr-defined]  # after early stopping has looked
+    return look

@@ -1,0 +1,322 @@
+"""The ledger in one SQLite file: WAL, synchronous=FULL, writes that begin IMMEDIATE."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+
+from lichen.core.errors import LedgerError
+from lichen.core.steps import Seen
+from lichen.core.time import Instant, instant, iso, wall
+from lichen.ports.ledger import Publication, Record, State
+
+_META = sa.MetaData()
+_RUNS = sa.Table(
+    "runs", _META,
+    sa.Column("id", sa.String, primary_key=True),
+    sa.Column("now", sa.String, nullable=False),
+    sa.Column("started", sa.String, nullable=False),
+    sa.Column("ended", sa.String),
+)  # fmt: skip
+_LEASE = sa.Table(
+    "lease", _META,
+    sa.Column("one", sa.Integer, primary_key=True),
+    sa.Column("run", sa.String, nullable=False),
+    sa.Column("host", sa.String, nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("since", sa.String, nullable=False),
+    sa.Column("token", sa.Integer, nullable=False),
+    sa.Column("held", sa.Boolean, nullable=False),
+)  # fmt: skip
+_RECORDS = sa.Table(
+    "records", _META,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run", sa.String, nullable=False),
+    sa.Column("step", sa.String, nullable=False),
+    sa.Column("node", sa.String, nullable=False, index=True),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("now", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False, index=True),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("facts", sa.LargeBinary, nullable=False, server_default="{}"),
+    sa.Column("findings", sa.LargeBinary, nullable=False, server_default="[]"),
+    sa.Column("commits", sa.LargeBinary, nullable=False, server_default="{}"),
+    sa.Column("error", sa.String),
+    sa.Column("seconds", sa.Float, nullable=False, server_default="0"),
+)  # fmt: skip
+_FILES = sa.Table(
+    "files", _META,
+    sa.Column("source", sa.String, primary_key=True),
+    sa.Column("path", sa.String, primary_key=True),
+    sa.Column("record", sa.Integer, nullable=False),
+    sa.Column("size", sa.Integer, nullable=False),
+    sa.Column("mtime_ns", sa.Integer, nullable=False),
+    sa.Column("sha256", sa.String, nullable=False),
+)  # fmt: skip
+_PUBLICATIONS = sa.Table(
+    "publications", _META,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("run", sa.String, nullable=False),
+    sa.Column("now", sa.String, nullable=False),
+    sa.Column("pins", sa.LargeBinary, nullable=False),
+)  # fmt: skip
+
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph"}
+
+
+@dataclass(frozen=True)
+class _Held:
+    run: str
+    now: Instant
+    token: int
+
+
+class SqliteLedger:
+    """A ledger in one file; the folder is made when it is missing."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _refuse_network(path)
+        self._path = path
+        self._held: _Held | None = None
+        self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.QueuePool)
+        sa.event.listen(self._engine, "connect", _configure)
+        sa.event.listen(self._engine, "begin", _begin)
+        self._writer = self._engine.execution_options(writes=True)
+        if not path.exists() or path.stat().st_size == 0:
+            with self._writer.begin() as db:
+                _META.create_all(db)
+
+    def state(self) -> State:
+        with self._engine.connect() as db:
+            done = _newest(db, ("done",))
+            tried = _newest(db, ("blocked", "failed"))
+            open_ = db.execute(
+                sa.select(_RECORDS).where(_RECORDS.c.state == "intended").order_by(_RECORDS.c.id)
+            )
+            files: dict[str, dict[str, Seen]] = {}
+            for row in db.execute(sa.select(_FILES)):
+                seen = Seen(path=row.path, size=row.size, mtime_ns=row.mtime_ns, sha256=row.sha256)
+                files.setdefault(row.source, {})[row.path] = seen
+            return State(
+                done=done,
+                tried={
+                    node: record
+                    for node, record in tried.items()
+                    if node not in done or record.id > done[node].id
+                },
+                open=tuple(_record(row) for row in open_),
+                files=files,
+                publication=_last_publication(db),
+                clock=_clock(db),
+            )
+
+    def begin(self, run: str, now: Instant) -> None:
+        with self._writer.begin() as db:
+            lease = db.execute(sa.select(_LEASE)).one_or_none()
+            if lease is not None and lease.held and _alive(lease.host, lease.pid):
+                raise LedgerError(
+                    f"another run ({lease.run}, process {lease.pid} on {lease.host}) "
+                    f"writes here since {lease.since}",
+                    hint="wait until it ends; `plan`, `show` and `query` work meanwhile",
+                )
+            clock = _clock(db)
+            if clock is not None and now < clock:
+                raise LedgerError(
+                    f"the time {iso(now)} is before this target's last run ({iso(clock)})",
+                    hint="leave --now away, or give a later time; the past is read in a branch",
+                )
+            token = (lease.token if lease is not None else 0) + 1
+            values = {
+                "one": 1, "run": run, "host": socket.gethostname(), "pid": os.getpid(),
+                "since": iso(wall()), "token": token, "held": True,
+            }  # fmt: skip
+            db.execute(insert(_LEASE).values(values).on_conflict_do_update(["one"], set_=values))
+            db.execute(sa.insert(_RUNS).values(id=run, now=iso(now), started=iso(wall())))
+        self._held = _Held(run, now, token)
+
+    def intend(self, run: str, step: str, node: str, sequence: int, body: Mapping[str, Any]) -> int:
+        with self._writing(run) as db:
+            result = db.execute(
+                sa.insert(_RECORDS).values(
+                    run=run,
+                    step=step,
+                    node=node,
+                    sequence=sequence,
+                    now=iso(self._now(run)),
+                    state="intended",
+                    body=msgspec.json.encode(body),
+                )
+            )
+            return int(result.lastrowid)
+
+    def conclude(self, record: Record, files: Mapping[str, Seen] | None = None) -> None:
+        with self._writing(self._run()) as db:
+            db.execute(
+                sa.update(_RECORDS)
+                .where(_RECORDS.c.id == record.id)
+                .values(
+                    state=record.state,
+                    facts=msgspec.json.encode(record.facts),
+                    findings=msgspec.json.encode(record.findings),
+                    commits=msgspec.json.encode(record.commits),
+                    error=record.error,
+                    seconds=record.seconds,
+                )
+            )
+            for seen in (files or {}).values():
+                values = {
+                    "source": record.node, "path": seen.path, "record": record.id,
+                    "size": seen.size, "mtime_ns": seen.mtime_ns, "sha256": seen.sha256,
+                }  # fmt: skip
+                db.execute(
+                    insert(_FILES)
+                    .values(values)
+                    .on_conflict_do_update(["source", "path"], set_=values)
+                )
+
+    def publish(self, run: str, now: Instant, pins: Mapping[str, int]) -> Publication:
+        with self._writing(run) as db:
+            last = _last_publication(db)
+            merged = {**(last.pins if last else {}), **pins}
+            result = db.execute(
+                sa.insert(_PUBLICATIONS).values(
+                    run=run, now=iso(now), pins=msgspec.json.encode(merged)
+                )
+            )
+            id_ = int(result.lastrowid)
+        return Publication(id=id_, run=run, now=now, pins=merged)
+
+    def end(self, run: str) -> None:
+        with self._writing(run) as db:
+            db.execute(sa.update(_LEASE).values(held=False))
+            db.execute(sa.update(_RUNS).where(_RUNS.c.id == run).values(ended=iso(wall())))
+        self._held = None
+
+    def record(self, id_: int) -> Record:
+        with self._engine.connect() as db:
+            row = db.execute(sa.select(_RECORDS).where(_RECORDS.c.id == id_)).one_or_none()
+        if row is None:
+            raise LedgerError(f"the ledger holds no record {id_}")
+        return _record(row)
+
+    def history(self, node: str) -> tuple[Record, ...]:
+        query = sa.select(_RECORDS).where(_RECORDS.c.node == node).order_by(_RECORDS.c.id)
+        with self._engine.connect() as db:
+            return tuple(_record(row) for row in db.execute(query))
+
+    def publication(self) -> Publication | None:
+        """Return what everybody reads now; cheap enough for every request of a service."""
+        with self._engine.connect() as db:
+            return _last_publication(db)
+
+    def _run(self) -> str:
+        if self._held is None:
+            raise LedgerError("nothing may be written without the lease")
+        return self._held.run
+
+    def _now(self, run: str) -> Instant:
+        if self._held is None or self._held.run != run:
+            raise LedgerError(f"run {run} does not hold the lease")
+        return self._held.now
+
+    @contextmanager
+    def _writing(self, run: str) -> Iterator[sa.Connection]:
+        self._now(run)
+        with self._writer.begin() as db:
+            token = db.execute(sa.select(_LEASE.c.token)).scalar_one()
+            if self._held is None or token != self._held.token:
+                raise LedgerError(f"run {run} has lost its lease to a later run")
+            yield db
+
+
+def _configure(connection: Any, _: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by us, see _begin
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _newest(db: sa.Connection, states: tuple[str, ...]) -> dict[str, Record]:
+    newest = (
+        sa.select(sa.func.max(_RECORDS.c.id))
+        .where(_RECORDS.c.state.in_(states))
+        .group_by(_RECORDS.c.node)
+    )
+    rows = db.execute(sa.select(_RECORDS).where(_RECORDS.c.id.in_(newest)))
+    return {row.node: _record(row) for row in rows}
+
+
+def _record(row: Any) -> Record:
+    return Record(
+        id=row.id,
+        run=row.run,
+        step=row.step,
+        node=row.node,
+        sequence=row.sequence,
+        now=instant(row.now),
+        state=row.state,
+        body=msgspec.json.decode(row.body),
+        facts=msgspec.json.decode(row.facts),
+        findings=msgspec.json.decode(row.findings),
+        commits={k: (v[0], v[1]) for k, v in msgspec.json.decode(row.commits).items()},
+        error=row.error,
+        seconds=row.seconds,
+    )
+
+
+def _last_publication(db: sa.Connection) -> Publication | None:
+    query = sa.select(_PUBLICATIONS).order_by(_PUBLICATIONS.c.id.desc()).limit(1)
+    row = db.execute(query).one_or_none()
+    if row is None:
+        return None
+    pins = msgspec.json.decode(row.pins, type=dict[str, int])
+    return Publication(id=row.id, run=row.run, now=instant(row.now), pins=pins)
+
+
+def _clock(db: sa.Connection) -> Instant | None:
+    newest = sa.select(_RUNS.c.now).order_by(sa.literal_column("rowid").desc()).limit(1)
+    last = db.execute(newest).scalar()
+    return instant(last) if last else None
+
+
+def _alive(host: str, pid: int) -> bool:
+    if host != socket.gethostname():
+        return True  # another machine cannot be asked: believe the lease
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _refuse_network(path: Path) -> None:
+    mounts = Path("/proc/mounts")
+    if not mounts.exists():
+        return
+    best, kind = "", ""
+    for line in mounts.read_text().splitlines():
+        _, at, type_, *_ = line.split(" ")
+        inside = str(path.resolve()).startswith(at.rstrip("/") + "/")
+        if inside and len(at) > len(best):
+            best, kind = at, type_
+    if kind in _NETWORK:
+        raise LedgerError(
+            f"the ledger {path} lies on a network file system ({kind}), where SQLite loses data",
+            hint="put the target's ledger on a local disk",
+        )

@@ -1,0 +1,299 @@
+"""All rules of a contract in one SELECT, the rows that break them, and what to tell a person.
+
+The scan reads the staged rows once. Repeated keys cost no second pass: their number is
+count(key) − count(distinct key); only the verdicts, compiled for the rare case that some are
+repeated, number the rows of each key. References join a list of the distinct values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from typing import Any
+
+from sqlglot import exp
+
+from lichen.core.contract.breaks import allowed, breaks, lit_text, marker, reason
+from lichen.core.contract.spec import OBJECT, TABLE_KINDS, Contract, Rule, relation_name
+from lichen.core.errors import TableError
+from lichen.core.findings import Finding, Severity
+from lichen.core.sql import col, lit
+from lichen.core.time import Instant
+
+ROWS = "_rows"  # the scan's column with the number of judged rows
+_JUDGED = "_judged"
+_SUMS = "_sums"
+_TABLE = "_table"
+
+
+def compile_scan(
+    contract: Contract,
+    rows: exp.Query,
+    *,
+    whole: exp.Query,
+    refs: Mapping[str, exp.Query],
+    now: Instant,
+) -> exp.Select:
+    """Return a SELECT with one row: `_rows`, and under each rule's id what was measured.
+
+    That is the number of rows that break a row rule, the seconds since the newest row for
+    freshness, the number of rows for row_count and the query's number for table_sql.
+    """
+    judged = _judged(contract, rows, refs)
+    counts = [_as(exp.Count(this=exp.Star()), ROWS)]
+    for position, rule in enumerate(contract.rules):
+        if rule.kind not in TABLE_KINDS:
+            counts.append(_as(_count(rule, contract, position), rule.id))
+    sums = exp.select(*counts).from_(_name(_JUDGED))
+    measures = [_as(_table_measure(rule, refs, now), rule.id)
+                for rule in contract.rules if rule.kind in TABLE_KINDS]  # fmt: skip
+    scan = exp.select(exp.Column(this=exp.Star(), table=_id(_SUMS))).from_(_name(_SUMS))
+    scan = scan.with_(_id(_JUDGED), as_=judged, copy=False)
+    scan = scan.with_(_id(_SUMS), as_=sums, copy=False)
+    if not measures:
+        return scan
+    table = exp.select(*measures).from_(_name(OBJECT))
+    scan = scan.with_(_id(OBJECT), as_=whole.copy(), copy=False)
+    scan = scan.with_(_id(_TABLE), as_=table, copy=False)
+    scan = scan.select(exp.Column(this=exp.Star(), table=_id(_TABLE)), copy=False)
+    return scan.join(_name(_TABLE), join_type="cross", copy=False)
+
+
+def compile_verdicts(
+    contract: Contract,
+    rows: exp.Query,
+    *,
+    refs: Mapping[str, exp.Query],
+    only: Container[str] | None = None,
+) -> exp.Select:
+    """Return a SELECT of (`_row`, `rule`, `reason`), one row per row and quarantine rule broken.
+
+    `only` holds the ids of the rules to look at, such as those that the scan found broken.
+    """
+    looked = [
+        (position, rule)
+        for position, rule in enumerate(contract.rules)
+        if rule.severity is Severity.quarantine and rule.judges_rows
+        if only is None or rule.id in only
+    ]
+    if not looked:
+        return _no_verdicts()
+    broken = [breaks(rule, contract, position) for position, rule in looked]
+    faults = [
+        exp.case().when(condition.copy(), _fault(rule, contract))
+        for condition, (_, rule) in zip(broken, looked, strict=True)
+    ]
+    each = exp.select(col("_row"), _as(exp.Explode(this=exp.Array(expressions=faults)), "_fault"))
+    each = each.from_(_name(_JUDGED)).where(exp.or_(*broken))
+    names = ("rule", "reason")
+    parts = [_as(exp.Dot(this=col("_fault"), expression=_id(name)), name) for name in names]
+    judged = _judged(contract, rows, refs, only={position for position, _ in looked})
+    verdicts = exp.select(col("_row"), *parts).from_(each.subquery(_id("_each")))
+    return verdicts.where(_present("_fault")).with_(_id(_JUDGED), as_=judged)
+
+
+def findings(contract: Contract, node: str, result_row: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Return what the scan's row says about each broken rule, in the order of the contract."""
+    found = []
+    total = int(result_row[ROWS])
+    for rule in contract.rules:
+        measured = result_row[rule.id]
+        if rule.kind == "freshness":
+            finding = _freshness(rule, measured)
+        elif rule.kind in TABLE_KINDS:
+            finding = _table_rule(rule, measured)
+        else:
+            finding = _row_rule(rule, int(measured or 0), total)
+        if finding is not None:
+            message, count, value = finding
+            found.append(
+                Finding(
+                    node=node,
+                    rule=rule.id,
+                    severity=rule.severity,
+                    message=message,
+                    count=count,
+                    measured=value,
+                )
+            )
+    return tuple(found)
+
+
+def _fault(rule: Rule, contract: Contract) -> exp.Expr:
+    named = (("rule", lit_text(rule.id)), ("reason", reason(rule, contract)))
+    return exp.Struct(
+        expressions=[exp.PropertyEQ(this=_id(name), expression=tree) for name, tree in named]
+    )
+
+
+def _no_verdicts() -> exp.Select:
+    types = {"_row": "bigint", "rule": "text", "reason": "text"}
+    nothing = [_as(exp.cast(exp.null(), type_), name) for name, type_ in types.items()]
+    return exp.select(*nothing).where(exp.false())
+
+
+def _judged(
+    contract: Contract,
+    rows: exp.Query,
+    refs: Mapping[str, exp.Query],
+    *,
+    only: Container[int] | None = None,
+) -> exp.Select:
+    """Return the rows that are not deleted, with what references (and, for verdicts, keys) need."""
+    staged = "_staged"
+    judged = exp.select(exp.Column(this=exp.Star(), table=_id(staged)))
+    judged = judged.from_(rows.copy().subquery(_id(staged)))
+    for position, rule in enumerate(contract.rules):
+        if only is not None and position not in only:
+            continue
+        if rule.kind == "unique" and only is not None:
+            judged = judged.select(_as(_repeat(rule), marker(position)), copy=False)
+        if rule.refers_to is not None:
+            _join(judged, rule, position, staged, _relation(rule.refers_to.name, rule, refs))
+    deleted = exp.Coalesce(this=col("_deleted", staged), expressions=[exp.false()])
+    return judged.where(exp.not_(deleted), copy=False)
+
+
+def _join(judged: exp.Select, rule: Rule, position: int, staged: str, relation: exp.Query) -> None:
+    if rule.refers_to is None:
+        return
+    name, columns = marker(position), rule.refers_to.columns
+    keys = [_as(col(column), f"{name}_{i}") for i, column in enumerate(columns)]
+    known = exp.select(*keys).from_(relation.copy().subquery(_id("_ref"))).distinct()
+    here = known.subquery(_id(f"{name}_known"))
+    pairs = [
+        col(column, staged).eq(col(f"{name}_{i}", f"{name}_known"))
+        for i, column in enumerate(rule.columns)
+    ]
+    judged.join(here, on=exp.and_(*pairs), join_type="left", copy=False)
+    judged.select(_as(col(f"{name}_0", f"{name}_known"), name), copy=False)
+
+
+def _repeat(rule: Rule) -> exp.Expr:
+    # A NULL in the key makes it no key: such rows are not numbered at all.
+    number = exp.Window(
+        this=exp.RowNumber(),
+        partition_by=[col(column, "_staged") for column in rule.columns],
+        order=exp.Order(expressions=[exp.Ordered(this=col("_row", "_staged"))]),
+    )
+    return exp.case().when(_all_there(rule.columns, "_staged"), number)
+
+
+def _count(rule: Rule, contract: Contract, position: int) -> exp.Expr:
+    if rule.kind != "unique":
+        return exp.Count(this=exp.case().when(breaks(rule, contract, position), lit(1)))
+    key: exp.Expr
+    if len(rule.columns) == 1:
+        key = col(rule.columns[0])
+    else:
+        fields = [exp.PropertyEQ(this=_id(f"k{i}"), expression=col(column))
+                  for i, column in enumerate(rule.columns)]  # fmt: skip
+        key = exp.case().when(_all_there(rule.columns), exp.Struct(expressions=fields))
+    distinct = exp.Count(this=exp.Distinct(expressions=[key.copy()]))
+    return exp.Sub(this=exp.Count(this=key), expression=distinct)
+
+
+def _all_there(columns: tuple[str, ...], table: str | None = None) -> exp.Expr:
+    return exp.and_(*(_present(column, table) for column in columns))
+
+
+def _present(column: str, table: str | None = None) -> exp.Expr:
+    return exp.not_(col(column, table).is_(exp.null()))
+
+
+def _table_measure(rule: Rule, refs: Mapping[str, exp.Query], now: Instant) -> exp.Expr:
+    if rule.kind == "row_count":
+        return exp.Count(this=exp.Star())
+    if rule.kind == "freshness":
+        newest = exp.cast(exp.Max(this=col(rule.column or "")), "timestamptz")
+        return exp.Sub(this=_epoch(lit(now)), expression=_epoch(newest))
+    query = (rule.sql or exp.select(exp.null())).copy()
+    inner = {cte.alias_or_name for cte in query.find_all(exp.CTE)} | {OBJECT}
+    for table in list(query.find_all(exp.Table)):
+        name = relation_name(table)
+        if name not in inner:
+            relation = _relation(name, rule, refs).copy()
+            table.replace(relation.subquery(_id(table.alias_or_name)))
+    return exp.Max(this=exp.cast(exp.paren(query), "double"))
+
+
+def _relation(name: str, rule: Rule, refs: Mapping[str, exp.Query]) -> exp.Query:
+    if name not in refs:
+        raise TableError(
+            f"{rule.id} reads {name!r}, which is no table or source",
+            where=rule.where,
+            allowed=sorted(refs),
+            given=name,
+        )
+    return refs[name]
+
+
+def _row_rule(rule: Rule, count: int, total: int) -> tuple[str, int, float] | None:
+    measured = (100 * count / total if total else 0.0) if rule.percent else float(count)
+    if rule.must.holds(measured) if rule.must else not count:
+        return None
+    share = f" ({measured:.2g}%)" if rule.percent else ""
+    limit = f"; must be {rule.must.text('%' if rule.percent else '')}" if rule.must else ""
+    names = rule.column or ", ".join(rule.columns)
+    return f"{count:,} of {total:,} rows{share}: {_breach(rule, names)}{limit}", count, measured
+
+
+def _breach(rule: Rule, names: str) -> str:
+    match rule.kind:
+        case "type":
+            return f"{names} does not read as its type"
+        case "not_null":
+            return f"{names} is missing"
+        case "unique":
+            return f"{names} repeats an earlier row's"
+        case "reference":
+            return f"{names} is {allowed(rule)}"
+        case "length":
+            return f"the length of {names} is not {allowed(rule)}"
+        case "row_sql":
+            return f"not {allowed(rule)}"
+        case _:
+            return f"{names} is not {allowed(rule)}"
+
+
+def _freshness(rule: Rule, age: float | None) -> tuple[str, int, float | None] | None:
+    limit = rule.within.total_seconds() if rule.within else 0.0
+    if age is None:
+        return f"{rule.column} has no value; it must be at most {_span(limit)} old", 1, None
+    if age <= limit:
+        return None
+    return f"the newest {rule.column} is {_span(age)} old; allowed is {_span(limit)}", 1, age
+
+
+def _table_rule(rule: Rule, value: float | None) -> tuple[str, int, float | None] | None:
+    allowed_ = rule.must.text() if rule.must else "a number"
+    what = "the number of rows" if rule.kind == "row_count" else rule.description or "the query"
+    if value is None:
+        return f"{what} gives nothing; must be {allowed_}", 1, None
+    if rule.must is None or rule.must.holds(value):
+        return None
+    return f"{what} is {value:,.10g}; must be {allowed_}", 1, float(value)
+
+
+def _span(seconds: float) -> str:
+    parts, rest = [], round(seconds)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count:,} {unit}")
+    return " ".join(parts[:2]) or "0 s"
+
+
+def _epoch(moment: exp.Expr) -> exp.Expr:
+    return exp.Anonymous(this="epoch", expressions=[moment])
+
+
+def _as(tree: exp.Expr, name: str) -> exp.Expr:
+    return exp.alias_(tree, _id(name))
+
+
+def _name(name: str) -> exp.Table:
+    return exp.Table(this=_id(name))
+
+
+def _id(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)

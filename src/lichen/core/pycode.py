@@ -1,0 +1,81 @@
+"""Fingerprints of Python nodes: what the code says, and which distributions it stands on."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from lichen.core.fingerprint import digest
+
+
+def code_fingerprint(path: Path, root: Path) -> str:
+    """Return the fingerprint of a module and of the project modules that it imports.
+
+    Docstrings and formatting do not count; the versions of imported distributions do. It may
+    change too often, never too rarely.
+    """
+    seen: dict[Path, str] = {}
+    outside: set[str] = set()
+    todo = [path]
+    while todo:
+        module = todo.pop()
+        if module in seen:
+            continue
+        tree = ast.parse(module.read_text("utf-8"), filename=str(module))
+        seen[module] = ast.dump(_bare(tree))
+        for imported in _imports(tree):
+            found = _project_file(imported, module, root)
+            if found is not None:
+                todo.append(found)
+            else:
+                outside.add(imported.split(".")[0])
+    code = [f"{p.relative_to(root)}:{text}" for p, text in sorted(seen.items())]
+    return digest(*code, *_versions(outside))
+
+
+def _bare(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if not isinstance(body, list) or not body:
+            continue
+        first = body[0]
+        if (
+            isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
+            and isinstance(first, ast.Expr)
+            and isinstance(first.value, ast.Constant)
+            and isinstance(first.value.value, str)
+        ):
+            node.body = body[1:] or [ast.Pass()]
+    return tree
+
+
+def _imports(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            found.add(base)
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _project_file(name: str, module: Path, root: Path) -> Path | None:
+    bases = [module.parent] if name.startswith(".") else [root, module.parent]
+    parts = [part for part in name.split(".") if part]
+    for base in bases:
+        candidate = base.joinpath(*parts)
+        for path in (candidate.with_suffix(".py"), candidate / "__init__.py"):
+            if parts and path.is_file() and path.is_relative_to(root):
+                return path
+    return None
+
+
+def _versions(modules: set[str]) -> list[str]:
+    owners = metadata.packages_distributions()
+    outside = (m for m in modules if m and m not in sys.stdlib_module_names)
+    names = {d for module in outside for d in owners.get(module, ())}
+    return sorted(f"{name}=={metadata.version(name)}" for name in names)

@@ -1,0 +1,354 @@
+"""The whole machine: observe once, then plan and apply until nothing is left that can go on."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, assert_never, cast
+
+import msgspec
+
+from lichen.core import graph
+from lichen.core.errors import LichenError, ProjectError, Where
+from lichen.core.findings import as_json
+from lichen.core.names import Kind, Name
+from lichen.core.steps import (
+    Adopt,
+    AnyStep,
+    Blocked,
+    Build,
+    Done,
+    Drain,
+    Failed,
+    Land,
+    Promote,
+    Publish,
+    Result,
+    Seen,
+    Train,
+    signature,
+)
+from lichen.core.time import Instant, instant, wall
+from lichen.observe import World, observe
+from lichen.planner import below, plan
+from lichen.ports.engine import Engine
+from lichen.ports.facts import Facts
+from lichen.ports.lake import Lake
+from lichen.ports.ledger import Ledger, Record, State
+from lichen.project import Project, read_project
+from lichen.stages.context import Context, Shelf
+from lichen.stages.features.spec import Features
+from lichen.stages.models.ask import Inquiry
+from lichen.stages.models.run import train
+from lichen.stages.models.spec import Model
+from lichen.stages.outcomes.spec import Outcome
+from lichen.stages.services.run import drain, promote
+from lichen.stages.services.spec import Service
+from lichen.stages.sources.run import land
+from lichen.stages.tables.run import build
+from lichen.wiring import open_engine, open_lake, open_learners, open_ledger
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a watcher of a run is told: a step starts, gets on, or ends."""
+
+    step: AnyStep
+    result: Result | None = None
+    note: str = ""
+    seconds: float = 0.0
+
+
+Report = Callable[[Event], None]
+
+
+@dataclass
+class Loop:
+    """A project opened at one of its targets. Lake, ledger and engine open when first needed."""
+
+    project: Project
+    target: str
+    folder: Path
+    threads: int | None = None
+    _parts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of this target."""
+        return cast("Engine", self._part("engine", lambda: open_engine(self.folder, self.threads)))
+
+    @property
+    def lake(self) -> Lake:
+        """The lake of this target."""
+        return cast("Lake", self._part("lake", lambda: open_lake(self.folder)))
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of this target."""
+        return cast("Ledger", self._part("ledger", lambda: open_ledger(self.folder)))
+
+    def plan(self, *nodes: str, now: Instant | None = None) -> tuple[AnyStep, ...]:
+        """Return the steps that are due; looks at the world and writes nothing."""
+        only, state = self.selected(nodes), self.state()
+        now = _clock(state, now)
+        world = observe(self.project, state, now, self.folder, only)
+        facts = Facts(state, "", world.files, world.logs)
+        return plan(self.project, facts, now, only)
+
+    def run(
+        self, *nodes: str, now: Instant | None = None, report: Report = lambda _: None
+    ) -> tuple[Event, ...]:
+        """Do what `plan` shows; returns what came of each step, in the order of their ends."""
+        only, state = self.selected(nodes), self.ledger.state()
+        now = _clock(state, now)
+        run = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+        world = observe(self.project, state, now, self.folder, only)
+        if not plan(self.project, Facts(state, run, world.files, world.logs), now, only):
+            return ()
+        self.ledger.begin(run, now)
+        try:
+            return self._until_done(run, now, world, only, report)
+        finally:
+            self.ledger.end(run)
+
+    def state(self) -> State:
+        """Return the ledger's state; an empty one where nothing ever ran."""
+        return self.ledger.state() if (self.folder / "ledger.db").exists() else State()
+
+    def published(self) -> Mapping[str, Record]:
+        """Return the records that everybody reads now, by node."""
+        pins = publication.pins if (publication := self.state().publication) else {}
+        return {node: self.ledger.record(id_) for node, id_ in pins.items()}
+
+    def selected(self, nodes: Sequence[str]) -> frozenset[Name] | None:
+        """Return the named nodes and all that they need; None for everything."""
+        if not nodes:
+            return None
+        named = [self.project.node(text) for text in nodes]
+        needed = [graph.upstream(self.project.reads, name) for name in named]
+        return frozenset(named).union(*needed)
+
+    def _until_done(
+        self, run: str, now: Instant, world: World, only: frozenset[Name] | None, report: Report
+    ) -> tuple[Event, ...]:
+        events: list[Event] = []
+        workers = self.threads or os.cpu_count() or 1
+        with ThreadPoolExecutor(workers, thread_name_prefix="step") as pool:
+            while True:
+                state = self.ledger.state()
+                facts = Facts(state, run, world.files, world.logs)
+                steps = plan(self.project, facts, now, only)
+                waiting = {step.node for step in steps}
+                ready = [s for s in steps if not waiting.intersection(s.after)]
+                if not ready:
+                    return tuple(events)
+                shelf = Shelf(state.done, self.lake)
+                jobs = [pool.submit(self._apply, s, run, now, shelf, report) for s in ready]
+                events += [job.result() for job in jobs]
+
+    def _apply(self, step: AnyStep, run: str, now: Instant, shelf: Shelf, report: Report) -> Event:
+        report(Event(step))
+        started = time.perf_counter()
+        intents: list[Record] = []
+
+        def intend(
+            step: AnyStep, body: Mapping[str, Any], facts: Mapping[str, Any], tables: Sequence[str]
+        ) -> None:
+            intents.append(self._intend(run, step, body, facts, tables))
+
+        context = Context(
+            engine=self.engine,
+            lake=self.lake,
+            shelf=shelf,
+            now=now,
+            root=self.project.root,
+            folder=self.folder,
+            intend=intend,
+            resolve=self._resolve,
+            progress=lambda note: report(Event(step, note=note)),
+        )
+        try:
+            result = self._interpret(step, run, context)
+        except LichenError as error:
+            result = Failed(error=str(error))
+        except Exception as error:  # noqa: BLE001 - one step's surprise must not end the others
+            result = Failed(error=f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
+        seconds = time.perf_counter() - started
+        if not isinstance(step, Adopt | Publish):
+            intent = intents[0] if intents else self._intend(run, step, {}, {}, ())
+            self._conclude(intent, result, seconds)
+        event = Event(step, result, seconds=seconds)
+        report(event)
+        return event
+
+    def _interpret(self, step: AnyStep, run: str, context: Context) -> Result:
+        nodes = self.project.nodes
+        match step:
+            case Land():
+                return land(step, nodes[Name.parse(step.node)], context)  # type: ignore[arg-type]
+            case Build():
+                name = Name.parse(step.node)
+                columns = dict(self.project.prints[name].columns)
+                return build(step, nodes[name], columns, context)  # type: ignore[arg-type]
+            case Train():
+                return train(step, self.inquiry(Name.parse(step.node)), open_learners(), context)
+            case Promote():
+                inquiry = self.inquiry(Name.parse(step.model))
+                return promote(step, inquiry, open_learners(), context)
+            case Drain():
+                return drain(step, context)
+            case Adopt():
+                return self._adopt(step)
+            case Publish():
+                pins = {n: r.id for n, r in context.shelf.records.items() if n in step.nodes}
+                self.ledger.publish(run, context.now, pins)
+                return Done(facts={"nodes": len(pins)})
+            case _:
+                assert_never(step)
+
+    def _adopt(self, step: Adopt) -> Result:
+        """Conclude a dead run's intent by what the lake holds of it."""
+        record = self.ledger.record(step.record)
+        commits: dict[str, tuple[int, int]] = dict(record.body.get("commits", {}))
+        missing = []
+        for table in record.body.get("tables", ()):
+            latest = self.lake.latest(table)
+            if latest is not None and latest.sequence == record.sequence:
+                commits[table] = (latest.sequence, latest.version)
+            else:
+                missing.append(table)
+        for table in record.body.get("tables", ()):
+            self.lake.sweep(table)
+        if missing or not record.body.get("tables"):
+            error = "its run died before the commit; the work is done again"
+            self.ledger.conclude(msgspec.structs.replace(record, state="failed", error=error))
+            return Failed(error=error)
+        done = msgspec.structs.replace(
+            record, state="done", facts=record.body["facts"], commits=commits
+        )
+        self.ledger.conclude(done, _landed(record.body))
+        return Done(facts=done.facts, commits=commits)
+
+    def _intend(
+        self,
+        run: str,
+        step: AnyStep,
+        body: Mapping[str, Any],
+        facts: Mapping[str, Any],
+        tables: Sequence[str],
+    ) -> Record:
+        before = self.ledger.state().done.get(step.node)
+        whole = {
+            **body,
+            "signature": signature(step),
+            "reason": step.reason,
+            "facts": facts,
+            "tables": list(tables),
+            "commits": before.commits if before else {},
+        }
+        if isinstance(step, Land):
+            whole["files"] = [*step.new, *step.changed]
+        sequence = int(getattr(step, "sequence", 0))
+        kind = str(step.__struct_config__.tag)
+        id_ = self.ledger.intend(run, kind, step.node, sequence, whole)
+        return self.ledger.record(id_)
+
+    def _conclude(self, intent: Record, result: Result, seconds: float) -> None:
+        match result:
+            case Done():
+                record = msgspec.structs.replace(
+                    intent,
+                    state="done",
+                    facts=dict(result.facts),
+                    findings=[as_json(f) for f in result.findings],
+                    commits=dict(result.commits),
+                    seconds=seconds,
+                )
+                self.ledger.conclude(record, _landed(intent.body))
+            case Blocked():
+                found = [as_json(f) for f in result.findings]
+                self.ledger.conclude(
+                    msgspec.structs.replace(
+                        intent, state="blocked", findings=found, seconds=seconds
+                    )
+                )
+            case Failed():
+                self.ledger.conclude(
+                    msgspec.structs.replace(
+                        intent, state="failed", error=result.error, seconds=seconds
+                    )
+                )
+            case _:
+                assert_never(result)
+
+    def inquiry(self, name: Name) -> Inquiry:
+        """Return a model with all that its training set is made of."""
+        model = self.project.nodes[name]
+        assert isinstance(model, Model)
+        outcome = self.project.nodes[model.target]
+        assert isinstance(outcome, Outcome)
+        features = [self.project.nodes[f] for f in model.features]
+        services = [s for s in self.project.of(Service) if s.model == name]
+        return Inquiry(
+            model,
+            outcome,
+            tuple(f for f in features if isinstance(f, Features)),
+            below(self.project, name),
+            tuple(str(Name(Kind.feedback, s.name.name)) for s in services),
+        )
+
+    def _resolve(self, written: str) -> str:
+        kind, dot, _ = written.partition(".")
+        names = [Name(Kind.table, written), Name(Kind.source, written)]
+        if dot and kind in ("tables", "sources"):
+            names = [Name.parse(written)]
+        for name in names:
+            if name in self.project.nodes:
+                return str(name)
+        allowed = [n.name for n in self.project.nodes if n.kind in (Kind.table, Kind.source)]
+        raise ProjectError(
+            f"a contract refers to {written!r}, which is no table or source",
+            where=Where(self.project.root),
+            allowed=sorted(allowed),
+            given=written,
+        )
+
+    def _part(self, name: str, make: Callable[[], Any]) -> Any:
+        if name not in self._parts:
+            self._parts[name] = make()
+        return self._parts[name]
+
+
+def open_loop(folder: str | Path = ".", target: str = "dev") -> Loop:
+    """Open a project folder at a target; reads the folder, and touches nothing else."""
+    project = read_project(Path(folder).absolute())
+    if target not in project.targets:
+        raise ProjectError(
+            f"there is no target {target!r}",
+            where=Where(project.root / "lichen.yml"),
+            allowed=sorted(project.targets),
+            given=target,
+        )
+    settings = project.targets[target]
+    place = project.root / (settings.folder or f".lichen/{target}")
+    return Loop(project, target, place, settings.threads)
+
+
+def _clock(state: State, now: Instant | None) -> Instant:
+    """The time of a run: given, or that of a dead run to be finished, or the wall's."""
+    if now is not None:
+        return instant(now)
+    if state.open:
+        return state.open[0].now
+    return max(wall(), state.clock) if state.clock else wall()
+
+
+def _landed(body: Mapping[str, Any]) -> dict[str, Seen]:
+    files = [msgspec.convert(f, Seen) for f in body.get("files", ())]
+    return {f.path: f for f in files}

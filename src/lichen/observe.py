@@ -1,0 +1,76 @@
+"""What is seen of the world before a plan: file listings and log sizes. The ledger is only read."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lichen.core.errors import LichenError, SourceError, Where
+from lichen.core.names import Name
+from lichen.core.steps import Seen
+from lichen.core.time import Instant
+from lichen.ports.ledger import State
+from lichen.project import Project
+from lichen.stages.services.log import log_sizes
+from lichen.stages.services.spec import Service
+from lichen.stages.sources.spec import Source
+from lichen.wiring import open_connector
+
+
+@dataclass(frozen=True)
+class World:
+    """Listings by source and log sizes by service, as they were when the run looked."""
+
+    files: dict[str, tuple[Seen, ...]] = field(default_factory=dict)
+    logs: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+def observe(
+    project: Project, state: State, now: Instant, folder: Path, only: frozenset[Name] | None
+) -> World:
+    """Run what sources prepare, list what they hold, and measure the services' logs."""
+    world = World()
+    prepared: set[Path] = set()
+    for source in project.of(Source):
+        if only is not None and source.name not in only:
+            continue
+        if source.prepare is not None and source.prepare not in prepared:
+            _prepare(source.prepare, project.root, now)
+            prepared.add(source.prepare)
+        known = state.files.get(str(source.name), {})
+        try:
+            connector = open_connector(source.connector)
+            world.files[str(source.name)] = connector.list(project.root, source.path, known)
+        except LichenError as error:
+            raise SourceError(error.what, where=source.where, hint=error.hint) from error
+    for service in project.of(Service):
+        world.logs[str(service.name)] = log_sizes(folder, service.name.name)
+    return world
+
+
+def _prepare(path: Path, root: Path, now: Instant) -> None:
+    """Run a source's `prepare(folder, now)`; its module is read anew each time."""
+    spec = importlib.util.spec_from_file_location(f"lichen_prepare_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise SourceError("this file cannot be run as Python", where=Where(path))
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        module.prepare(root, now)
+    except Exception as error:
+        line = error.__traceback__.tb_lineno if error.__traceback__ else 0
+        raise SourceError(
+            f"prepare did not finish: {type(error).__name__}: {error}",
+            where=Where(path, _line_in(error, path) or line),
+            hint="it is called as prepare(folder, now)",
+        ) from error
+
+
+def _line_in(error: BaseException, path: Path) -> int:
+    found, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == str(path):
+            found = trace.tb_lineno
+        trace = trace.tb_next
+    return found

@@ -1,0 +1,136 @@
+"""The one rule: what follows from a project, the facts and the time. Pure; nothing else decides."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import msgspec
+
+from lichen.core import graph
+from lichen.core.contract.spec import Contract
+from lichen.core.fingerprint import digest
+from lichen.core.names import Kind, Name
+from lichen.core.steps import Adopt, AnyStep, Publish
+from lichen.core.time import Instant
+from lichen.ports.facts import Facts, Upcoming
+from lichen.project import Project
+from lichen.stages.models.plan import plan_model
+from lichen.stages.models.spec import Model
+from lichen.stages.services.plan import plan_drain, plan_promote
+from lichen.stages.services.spec import Service
+from lichen.stages.sources.plan import plan_source
+from lichen.stages.sources.spec import Source
+from lichen.stages.tables.plan import plan_table
+from lichen.stages.tables.spec import Table
+
+DATA = (Kind.source, Kind.table, Kind.predictions, Kind.feedback)
+
+
+def plan(
+    project: Project, facts: Facts, now: Instant, only: frozenset[Name] | None = None
+) -> tuple[AnyStep, ...]:
+    """Return the steps that are due, each after the steps that it needs.
+
+    `only` restricts the plan to some nodes. What depends on a gate (a contract, a guard, a
+    policy) appears when the plan is made again after it.
+    """
+    adopt = _adoptions(facts)
+    if adopt:
+        return adopt
+    so_far = Upcoming()
+    for service in project.of(Service):
+        for kind in (Kind.predictions, Kind.feedback):
+            table = Name(kind, service.name.name)
+            if only is None or service.name in only or table in only:
+                plan_drain(service, table, facts, so_far)
+            else:
+                _keep(table, facts, so_far)
+    for name in graph.ordered(project.reads):
+        if name not in project.nodes:
+            continue  # predictions and feedback: drained above
+        if only is not None and name not in only:
+            _keep(name, facts, so_far)
+        else:
+            _plan_node(project, name, facts, now, so_far)
+    steps = [_with_downstream(project, step) for step in so_far.steps.values()]
+    return (*steps, *_publication(facts, so_far))
+
+
+def below(project: Project, name: Name) -> tuple[str, ...]:
+    """Return the nearest nodes below one that hold data; features and outcomes hold none."""
+    found: dict[str, None] = {}
+    for read in project.reads[name]:
+        nearest = (str(read),) if read.kind in DATA else below(project, read)
+        found.update(dict.fromkeys(nearest))
+    return tuple(found)
+
+
+def rules_of(contract: Contract | None) -> str:
+    """Return the fingerprint of a contract's rules, or "" without a contract.
+
+    Where a rule stands in its file and how it is described does not count.
+    """
+    if contract is None:
+        return ""
+    told = (dataclasses.replace(rule, description="") for rule in contract.rules)
+    return digest(*(_without_place(rule) for rule in told))
+
+
+def _plan_node(project: Project, name: Name, facts: Facts, now: Instant, so_far: Upcoming) -> None:
+    node, print_ = project.nodes.get(name), project.prints[name]
+    match node:
+        case Source():
+            plan_source(node, print_.whole(), rules_of(node.contract), facts, so_far)
+        case Table():
+            meaning = digest(print_.whole(), rules_of(node.contract))
+            plan_table(node, below(project, name), meaning, dict(print_.columns), facts, so_far)
+        case Model():
+            observed = facts.observed.get(str(name))
+            plan_model(node, below(project, name), print_.whole(), observed, now, facts, so_far)
+        case Service():
+            plan_promote(node, facts, so_far)
+        case _:
+            pass  # features and outcomes are questions, not data: nothing to do for them
+
+
+def _adoptions(facts: Facts) -> tuple[AnyStep, ...]:
+    """A dead run's intents come first: each is either in the lake or it is not."""
+    return tuple(
+        Adopt(
+            node=record.node,
+            reason=f"run {record.run} died at sequence {record.sequence}",
+            sequence=record.sequence,
+            record=record.id,
+        )
+        for record in facts.state.open
+        if record.run != facts.run
+    )
+
+
+def _keep(name: Name, facts: Facts, so_far: Upcoming) -> None:
+    done = facts.done(str(name))
+    so_far.leaves[str(name)] = dict(done.facts.get("leaves", {})) if done else {}
+
+
+def _publication(facts: Facts, so_far: Upcoming) -> Iterable[AnyStep]:
+    pins = facts.state.publication.pins if facts.state.publication else {}
+    made = {node for node, record in facts.state.done.items() if pins.get(node) != record.id}
+    nodes = sorted(made | set(so_far.steps))
+    if nodes:
+        yield Publish(
+            node="publication",
+            reason=f"{len(nodes)} {'node' if len(nodes) == 1 else 'nodes'} went on",
+            after=tuple(so_far.steps),
+            nodes=tuple(nodes),
+        )
+
+
+def _with_downstream(project: Project, step: AnyStep) -> AnyStep:
+    found = graph.downstream(project.reads, Name.parse(step.node))
+    return msgspec.structs.replace(step, downstream=tuple(map(str, found)))
+
+
+def _without_place(rule: object) -> str:
+    fields = dataclasses.fields(rule)  # type: ignore[arg-type]
+    return repr([(f.name, str(getattr(rule, f.name))) for f in fields if f.name != "where"])

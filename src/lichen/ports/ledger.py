@@ -1,0 +1,81 @@
+"""The ledger: what was intended, what came of it, and what everybody may see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from lichen.core.steps import Seen
+from lichen.core.time import Instant
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """A step with its outcome. `body` is what was intended (definition, inputs, cursor)."""
+
+    id: int
+    run: str
+    step: str
+    node: str
+    sequence: int
+    now: Instant
+    state: str  # intended, done, blocked, failed
+    body: dict[str, Any]
+    facts: dict[str, Any] = {}
+    findings: list[dict[str, Any]] = []
+    commits: dict[str, tuple[int, int]] = {}
+    error: str | None = None
+    seconds: float = 0.0
+
+
+class Publication(msgspec.Struct, frozen=True, kw_only=True):
+    """A set of pins: node id to the id of the record that everybody now reads."""
+
+    id: int
+    run: str
+    now: Instant
+    pins: dict[str, int]
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """An immutable snapshot of the ledger.
+
+    `done` is the newest done record of each node; `tried` the newest blocked or failed one where
+    it is newer; `open` the intents without an outcome; `files` what each source has landed.
+    """
+
+    done: dict[str, Record] = {}
+    tried: dict[str, Record] = {}
+    open: tuple[Record, ...] = ()
+    files: dict[str, dict[str, Seen]] = {}
+    publication: Publication | None = None
+    clock: Instant | None = None
+
+
+class Ledger(Protocol):
+    """One writer at a time; readers never wait."""
+
+    def state(self) -> State:
+        """Return everything that a plan needs, read in one transaction."""
+
+    def begin(self, run: str, now: Instant) -> None:
+        """Take the writer's lease for a run, or raise LedgerError naming who holds it."""
+
+    def intend(self, run: str, step: str, node: str, sequence: int, body: Mapping[str, Any]) -> int:
+        """Record durably what is about to be done; returns the record's id."""
+
+    def conclude(self, record: Record, files: Mapping[str, Seen] | None = None) -> None:
+        """Record durably what came of an intent, and which files a source has now landed."""
+
+    def publish(self, run: str, now: Instant, pins: Mapping[str, int]) -> Publication:
+        """Make records visible to everybody, in one transaction."""
+
+    def end(self, run: str) -> None:
+        """Give the lease back."""
+
+    def record(self, id_: int) -> Record:
+        """Return one record."""
+
+    def history(self, node: str) -> tuple[Record, ...]:
+        """Return every record of a node, oldest first."""

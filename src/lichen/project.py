@@ -1,0 +1,393 @@
+"""The user's folder, read once into frozen specs; every error has file and line.
+
+`read_project` walks the six folders, resolves every name in FROM, qualifies every column,
+refuses cycles, and leaves a `Project`: nodes, who reads whom, and a fingerprint per column.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlglot import exp
+
+from lichen.core import graph
+from lichen.core.contract.columns import check_columns
+from lichen.core.errors import ProjectError, Where
+from lichen.core.fingerprint import Print, digest, fingerprint, normal
+from lichen.core.names import Kind, Name
+from lichen.core.pycode import code_fingerprint
+from lichen.core.resolve import line_in, refuse_columns, relations, resolve
+from lichen.core.settings import decode
+from lichen.core.sql import columns_in, tables_in
+from lichen.stages.features.spec import Features, read_features
+from lichen.stages.models.metric import METRICS
+from lichen.stages.models.spec import Model, read_model
+from lichen.stages.outcomes.spec import Outcome, read_outcome
+from lichen.stages.services.spec import Service, read_service
+from lichen.stages.services.tables import columns_of
+from lichen.stages.sources.spec import Source, read_source
+from lichen.stages.tables.spec import Table, read_table
+
+Node = Source | Table | Features | Outcome | Model | Service
+
+
+class TargetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One environment of `lichen.yml`; paths are relative to the project."""
+
+    folder: str | None = None
+    threads: int | None = None
+
+
+class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `lichen.yml` may say."""
+
+    name: str
+    targets: dict[str, TargetSettings] = msgspec.field(
+        default_factory=lambda: {"dev": TargetSettings()}
+    )
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project as declared: its nodes, which nodes each one reads, and what each one means."""
+
+    root: Path
+    name: str
+    targets: Mapping[str, TargetSettings]
+    nodes: Mapping[Name, Node]
+    reads: Mapping[Name, tuple[Name, ...]]
+    prints: Mapping[Name, Print]
+    columns: Mapping[Name, tuple[str, ...]]
+
+    def of(self, kind: type[Any]) -> Iterator[Any]:
+        """Yield the nodes of one spec type, each after what it reads."""
+        for name in graph.ordered(self.reads):
+            if isinstance(node := self.nodes.get(name), kind):
+                yield node
+
+    def node(self, text: str) -> Name:
+        """Return the node that a user names, by `kind.name` or by a name that stands once."""
+        found = [n for n in self.reads if text in (str(n), n.name)]
+        exact = [n for n in found if str(n) == text]
+        if len(found) == 1 or exact:
+            return (exact or found)[0]
+        if found:
+            raise ProjectError(f"{text!r} names several nodes", allowed=map(str, found))
+        raise ProjectError(
+            f"this project has no node {text!r}",
+            where=Where(self.root),
+            allowed=sorted(map(str, self.reads)),
+            given=text,
+        )
+
+
+_FOLDERS: dict[Kind, str] = {
+    Kind.source: ".yml", Kind.table: ".sql", Kind.features: ".sql",
+    Kind.outcome: ".sql", Kind.model: ".py", Kind.service: ".yml",
+}  # fmt: skip
+
+
+def read_project(root: Path) -> Project:
+    """Read a project folder; raises LichenError at the first mistake, with file and line."""
+    settings = _settings(root)
+    nodes = _nodes(root)
+    reads = {name: _reads(node, nodes) for name, node in nodes.items()}
+    for name in {n for found in reads.values() for n in found} - set(nodes):
+        reads[name] = ()  # predictions and feedback: read like sources, so they make no cycle
+    _refuse_cycles(reads, nodes)
+    schema = _Schema(nodes)
+    prints: dict[Name, Print] = {}
+    columns: dict[Name, tuple[str, ...]] = {}
+    for name in graph.ordered(reads):
+        if name in nodes:
+            nodes[name] = node = _check(nodes[name], schema, columns)
+            columns[name] = _columns(node)
+            prints[name] = _print(node, prints, nodes, root)
+        else:
+            columns[name] = _service_columns(name)
+            prints[name] = _leaf(name, dict.fromkeys(columns[name], ""), "")
+        schema.columns[str(name)] = columns[name]
+    return Project(root, settings.name, settings.targets, nodes, reads, prints, columns)
+
+
+def _settings(root: Path) -> ProjectSettings:
+    path = root / "lichen.yml"
+    if not path.is_file():
+        raise ProjectError(
+            "there is no lichen.yml here, so this is not a Lichen project",
+            where=Where(root),
+            hint="go to the project's folder, or name it: lichen -C FOLDER …",
+        )
+    return decode(path.read_text("utf-8"), ProjectSettings, path)
+
+
+def _nodes(root: Path) -> dict[Name, Node]:
+    nodes: dict[Name, Node] = {}
+    for kind, suffix in _FOLDERS.items():
+        folder = root / kind.value
+        for path in sorted(folder.rglob(f"*{suffix}")) if folder.is_dir() else ():
+            if path.name.startswith((".", "_")):
+                continue
+            name = Name(kind, path.stem)
+            if name in nodes:
+                raise ProjectError(
+                    f"two files are named {path.stem!r}",
+                    where=Where(path),
+                    hint=f"the other one is {nodes[name].where.path}; the file's name is the "
+                    "node's name, whatever its subfolder",
+                )
+            nodes[name] = _read(kind, path, name, root)
+    _refuse_strays(root)
+    return nodes
+
+
+def _read(kind: Kind, path: Path, name: Name, root: Path) -> Node:
+    readers: dict[Kind, Callable[[], Node]] = {
+        Kind.source: lambda: read_source(path, name, root),
+        Kind.table: lambda: read_table(path, name),
+        Kind.features: lambda: read_features(path, name),
+        Kind.outcome: lambda: read_outcome(path, name),
+        Kind.model: lambda: read_model(path, name),
+        Kind.service: lambda: read_service(path, name),
+    }
+    return readers[kind]()
+
+
+def _refuse_strays(root: Path) -> None:
+    for contract in sorted(root.glob("*/**/*.odcs.yaml")):
+        if contract.relative_to(root).parts[0] not in ("sources", "tables"):
+            continue
+        stem = contract.name.removesuffix(".odcs.yaml")
+        if not any((contract.parent / f"{stem}{s}").is_file() for s in (".yml", ".sql", ".py")):
+            beside = sorted({p.stem for p in contract.parent.iterdir() if p.suffix != ".yaml"})
+            raise ProjectError(
+                f"this contract stands beside no {stem}.yml or {stem}.sql",
+                where=Where(contract),
+                allowed=beside,
+                given=stem,
+            )
+
+
+def _reads(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
+    match node:
+        case Source():
+            return ()
+        case Model():
+            for name, what in ((node.target, "outcome"), *((f, "features") for f in node.features)):
+                _refuse_missing(name, what, nodes, node.where)
+            return tuple(dict.fromkeys((node.target, *node.features)))
+        case Service():
+            _refuse_missing(node.model, "model", nodes, node.where)
+            return (node.model,)
+        case Table() | Features() | Outcome():
+            found = (
+                _find(
+                    f"{t.db}.{t.name}" if t.db else t.name,
+                    Where(node.where.path, line_in(t)),
+                    nodes,
+                )
+                for t in tables_in(node.select)
+                if not (isinstance(node, Features) and t.name == "request")
+            )
+            return tuple(dict.fromkeys(found))
+
+
+def _find(written: str, where: Where, nodes: Mapping[Name, Node]) -> Name:
+    kind, dot, rest = written.rpartition(".")
+    if dot and kind in ("predictions", "feedback"):
+        name = Name(Kind(kind), rest)
+        if Name(Kind.service, rest) in nodes:
+            return name
+    elif dot:
+        if kind in ("tables", "sources") and (name := Name(Kind(kind), rest)) in nodes:
+            return name
+    else:
+        for name in (Name(Kind.table, rest), Name(Kind.source, rest)):
+            if name in nodes and where.path != nodes[name].where.path:
+                return name
+        if Name(Kind.table, rest) in nodes:  # a table that reads itself: a cycle of one
+            return Name(Kind.table, rest)
+    allowed = sorted(n.name for n in nodes if n.kind in (Kind.table, Kind.source))
+    raise ProjectError(
+        f"there is no table or source {written!r}", where=where, allowed=allowed, given=written
+    )
+
+
+def _refuse_missing(name: Name, what: str, nodes: Mapping[Name, Node], where: Where) -> None:
+    if name not in nodes:
+        raise ProjectError(
+            f"there is no {what} {name.name!r}",
+            where=where,
+            allowed=sorted(n.name for n in nodes if n.kind == name.kind),
+            given=name.name,
+        )
+
+
+def _refuse_cycles(reads: Mapping[Name, tuple[Name, ...]], nodes: Mapping[Name, Node]) -> None:
+    if found := graph.cycle(reads):
+        raise ProjectError(
+            "these nodes read each other in a circle: " + " → ".join(map(str, reversed(found))),
+            where=nodes[found[0]].where,
+            hint="one of them must stop reading the next",
+        )
+
+
+def _service_columns(name: Name) -> tuple[str, ...]:
+    return tuple(columns_of(name.kind))
+
+
+def _check(node: Node, schema: _Schema, columns: Mapping[Name, tuple[str, ...]]) -> Node:
+    """Return the node with its SELECT resolved; raises for what its file cannot mean."""
+    match node:
+        case Source():
+            return node
+        case Table():
+            select = _resolved(node, schema)
+            refuse_columns(node.key, select.named_selects, "key", node.where)
+            if node.contract:
+                check_columns(node.contract, select.named_selects)
+            return dataclasses.replace(node, select=select)
+        case Features():
+            return _check_features(node, schema)
+        case Outcome():
+            select = _resolved(node, schema)
+            outputs = select.named_selects
+            for what in ("label", "predict_at", "known_at"):
+                if (tree := getattr(node, what)) is not None:
+                    refuse_columns(sorted(columns_in(tree)), outputs, what, node.where)
+            refuse_columns(node.key, outputs, "key", node.where)
+            refuse_columns(node.entities, outputs, "entities", node.where)
+            return dataclasses.replace(node, select=select)
+        case Model():
+            if node.metric not in METRICS:
+                raise ProjectError(
+                    f"there is no metric {node.metric!r}",
+                    where=node.where,
+                    allowed=METRICS,
+                    given=node.metric,
+                )
+            refuse_columns(node.slices, columns[node.target], "slices", node.where)
+            _check_model(node, schema.nodes, columns)
+            return node
+        case Service():
+            return node
+
+
+def _check_features(node: Features, schema: _Schema) -> Features:
+    if node.shape == "request":
+        return node  # its columns are the outcome's: checked where a model brings the two together
+    select = _resolved(node, schema)
+    around = {c for id_ in relations(select).values() for c in schema.columns[id_]}
+    available = sorted(around | set(select.named_selects))
+    refuse_columns(node.entity, available, "entity", node.where)
+    for what in ("event_time", "known_at"):
+        if (tree := getattr(node, what)) is not None:
+            refuse_columns(sorted(columns_in(tree)), available, what, node.where)
+    return dataclasses.replace(node, select=select)
+
+
+def _check_model(
+    node: Model, nodes: Mapping[Name, Node], columns: Mapping[Name, tuple[str, ...]]
+) -> None:
+    """Raise where the features that a model names do not fit the outcome's rows."""
+    outcome = nodes[node.target]
+    assert isinstance(outcome, Outcome)
+    available = {"request": outcome.request_columns()}
+    for name in node.features:
+        features = nodes[name]
+        assert isinstance(features, Features)
+        if features.shape == "request":
+            resolve(features.select, features.where.path, available, lambda n, _: n)
+        else:
+            what = f"entity of {name}, which model {node.name.name!r} reads"
+            refuse_columns(features.entity, columns[node.target], what, features.where)
+
+
+def _resolved(node: Table | Features | Outcome, schema: _Schema) -> exp.Select:
+    return resolve(node.select, node.where.path, schema.columns, schema.find)
+
+
+@dataclass(frozen=True)
+class _Schema:
+    """What the nodes read so far offer to those that come after them."""
+
+    nodes: Mapping[Name, Node]
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def find(self, written: str, where: Where) -> str:
+        return str(_find(written, where, self.nodes))
+
+
+def _columns(node: Node) -> tuple[str, ...]:
+    match node:
+        case Source():
+            return tuple(column.name for column in node.contract.columns)
+        case Table() | Outcome() | Features():
+            return tuple(node.select.named_selects)
+        case Model() | Service():
+            return ()
+
+
+def _print(
+    node: Node, prints: Mapping[Name, Print], nodes: Mapping[Name, Node], root: Path
+) -> Print:
+    match node:
+        case Source():
+            known = normal(node.known_at) if node.known_at else ""
+            types = {column.name: column.type for column in node.contract.columns}
+            return _leaf(node.name, types, f"{node.key} {known} {node.connector} {node.path}")
+        case Table():
+            return fingerprint(node.select, _inputs(node.select, prints), str(node.key))
+        case Outcome() | Features():
+            parts = [f"{what}={_spelled(getattr(node, what))}" for what in _MEANING[type(node)]]
+            return fingerprint(node.select, _inputs(node.select, prints), *parts)
+        case Model():
+            return Print(_model_print(node, prints, nodes, root), {})
+        case Service():
+            return Print(digest(str(node.model)), {})
+
+
+_MEANING: dict[type, tuple[str, ...]] = {
+    Outcome: ("key", "entities", "label", "predict_at", "known_at"),
+    Features: ("shape", "entity", "event_time", "known_at", "max_age", "windows"),
+}
+
+
+def _model_print(
+    node: Model, prints: Mapping[Name, Print], nodes: Mapping[Name, Node], root: Path
+) -> str:
+    outcome = nodes[node.target]
+    assert isinstance(outcome, Outcome)
+    used = {*outcome.key, *outcome.entities, *outcome.dated_columns()}
+    for name in node.features:
+        features = nodes[name]
+        if isinstance(features, Features) and features.shape == "request":
+            used |= columns_in(features.select)
+    used = {c for c in prints[node.target].columns if c in used}
+    return digest(
+        code_fingerprint(node.path, root),
+        node.function,
+        *(f"{what}={getattr(node, what)}" for what in ("metric", "holdout", "seed")),
+        prints[node.target].of(used),
+        *(f"{name}={prints[name].whole()}" for name in node.features),
+    )
+
+
+def _inputs(select: exp.Select, prints: Mapping[Name, Print]) -> dict[str, Print]:
+    """Return the prints of a SELECT's relations by alias; `request` counts by its text alone."""
+    found = relations(select).items()
+    return {alias: prints[Name.parse(id_)] for alias, id_ in found if id_ != "request"}
+
+
+def _leaf(name: Name, types: Mapping[str, str], extra: str) -> Print:
+    rows = digest(str(name), extra)
+    return Print(rows, {column: digest(rows, column, type_) for column, type_ in types.items()})
+
+
+def _spelled(value: object) -> str:
+    return normal(value) if isinstance(value, exp.Expr) else str(value)

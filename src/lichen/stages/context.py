@@ -1,0 +1,97 @@
+"""What every stage's run has at hand, and how it reads what earlier steps made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlglot import exp
+
+from lichen.core.sql import col, rel
+from lichen.core.steps import AnyStep
+from lichen.core.time import Instant
+from lichen.core.versions import stored
+from lichen.ports.engine import Engine, Scan
+from lichen.ports.lake import Column, Lake
+from lichen.ports.ledger import Record
+
+
+def verdict_table(node: str) -> str:
+    """Return the lake table that holds the verdicts on a node's rows.
+
+    >>> verdict_table("sources.weather")
+    'quarantine.sources_weather'
+    """
+    return f"quarantine.{node.replace('.', '_')}"
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Stored nodes at pinned versions: each record names the commits that its data is in."""
+
+    records: Mapping[str, Record]
+    lake: Lake
+
+    def versions(self, node: str) -> exp.Select:
+        """Return a node's versions relation, without the rows that a verdict holds back."""
+        record = self.records[node]
+        columns = [c for c, _ in record.facts["columns"] if not c.startswith("_")]
+        query = stored(node, columns)
+        table = verdict_table(node)
+        if table in record.commits:
+            judged = (
+                exp.select(col("_row")).from_(rel(table)).where(col("_row").is_(exp.null()).not_())
+            )
+            query = query.where(exp.not_(col("_row").isin(query=judged)))
+        return query
+
+    def relations(self, nodes: Iterable[str]) -> dict[str, Scan]:
+        """Return what the engine needs to read these nodes, their verdicts included."""
+        found: dict[str, Scan] = {}
+        for node in nodes:
+            record = self.records[node]
+            for table, (_, version) in record.commits.items():
+                columns = VERDICTS if table == verdict_table(node) else _columns(record)
+                found[table] = Scan(self.lake.files(table, version), columns)
+            found.setdefault(node, Scan((), _columns(record)))
+        return found
+
+
+VERDICTS = (
+    Column("_row", "BIGINT"),
+    Column("rule", "VARCHAR"),
+    Column("reason", "VARCHAR"),
+    Column("_arrived_at", "TIMESTAMP WITH TIME ZONE"),
+    Column("_file", "VARCHAR"),
+    Column("_line", "BIGINT"),
+    Column("raw", "BLOB"),
+)
+
+
+@dataclass(frozen=True)
+class Context:
+    """One step's surroundings: engine, lake, what it may read, the time, and how to report.
+
+    `intend(step, body, facts, tables)` records durably what is about to be committed: what the
+    plan knew, the facts that hold once it is there, and the lake tables that the commits go to.
+    """
+
+    engine: Engine
+    lake: Lake
+    shelf: Shelf
+    now: Instant
+    root: Path
+    folder: Path
+    intend: Callable[[AnyStep, Mapping[str, Any], Mapping[str, Any], Sequence[str]], None]
+    resolve: Callable[[str], str]  # a name in a contract's reference to a node's id
+    progress: Callable[[str], None] = field(default=lambda _: None)
+
+    def read(self, query: exp.Query, nodes: Iterable[str], **more: Any) -> Any:
+        """Run a query over stored nodes; returns an Arrow table."""
+        return self.engine.arrow(query, {**self.shelf.relations(nodes), **more})
+
+
+def _columns(record: Record) -> tuple[Column, ...]:
+    return tuple(Column(name, type_) for name, type_ in record.facts["columns"])

@@ -1,0 +1,69 @@
+"""All features joined onto the questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlglot import exp
+from sqlglot.optimizer.qualify import qualify
+
+from lichen.core.errors import FeaturesError
+from lichen.core.sql import DIALECT, col
+from lichen.stages.features.compiled import Compiled
+from lichen.stages.features.latest import latest
+from lichen.stages.features.windows import windows
+
+
+def answer(
+    questions: exp.Query, features: Sequence[Compiled], *, lineage: bool = False
+) -> exp.Select:
+    """Return the questions with what was known at each: columns `{features}__{column}`.
+
+    Questions hold `_q`, `_at`, the entities' columns and those that request features read. With
+    `lineage`, `{features}___from` holds the rows that a latest answer came from.
+    """
+    asked = exp.select(*map(col, questions.named_selects)).from_("questions")
+    result = exp.select(*(col(name, "q") for name in questions.named_selects)).from_(
+        exp.to_table("questions").as_("q")
+    )
+    for index, each in enumerate(features):
+        alias, name = f"f{index}", each.features.name.name
+        found = _answered(asked, each)
+        shown = [c for c in found.named_selects if c != "_q" and (lineage or c != "_from")]
+        result = result.join(
+            found.subquery(alias),
+            on=exp.EQ(this=col("_q", "q"), expression=col("_q", alias)),
+            join_type="left",
+        ).select(*(exp.alias_(col(c, alias), f"{name}__{c}", quoted=True) for c in shown))
+    return result.with_("questions", as_=questions)
+
+
+def _answered(asked: exp.Select, each: Compiled) -> exp.Select:
+    """Return `_q` and the columns of one features definition (and `_from`, where one row did)."""
+    features = each.features
+    entity = [name.lower() for name in features.entity]
+    if missing := [name for name in entity if name not in map(str.lower, asked.named_selects)]:
+        raise FeaturesError(
+            f"{features.name} is about {missing[0]!r}, which the outcome does not hold",
+            where=features.where,
+            allowed=asked.named_selects,
+            given=missing[0],
+        )
+    if each.held is None:
+        return _of_request(asked, each)
+    if features.shape == "window":
+        return windows(asked, each.held, entity, each.outputs, features.windows)
+    found = latest(asked, each.held, entity, max_age=features.max_age)
+    outputs = (exp.alias_(output.this, output.alias, quoted=True) for output in each.outputs)
+    return exp.select("_q", *outputs, "_from").from_(found.subquery("l"))
+
+
+def _of_request(asked: exp.Select, each: Compiled) -> exp.Select:
+    """Evaluate expressions on the questions' own columns: FROM request."""
+    columns = [name for name in asked.named_selects if not name.startswith("_")]
+    schema: dict[str, object] = {"request": {name.lower(): "unknown" for name in columns}}
+    tree = qualify(each.features.select.copy(), dialect=DIALECT, schema=schema)
+    request = tree.args["from_"].this
+    alias = request.alias_or_name
+    request.replace(asked.subquery(alias))
+    return tree.select(col("_q", alias))

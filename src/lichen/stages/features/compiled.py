@@ -1,0 +1,142 @@
+"""A features definition over its inputs' versions: which row says what, and from when to when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from lichen.core.derive import derive, qualified
+from lichen.core.errors import FeaturesError
+from lichen.core.sql import col
+from lichen.core.versions import as_versions, present, spans
+from lichen.stages.features.aggregates import is_call
+from lichen.stages.features.spec import Features
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """Features ready to answer questions.
+
+    `held` has the entity's columns, what `outputs` read, `_event_time`, `_known_at`, `_until`
+    and `_from`; request features have none. `outputs` are named expressions: over the columns of
+    `held`, aggregates for windows, or over the question's own columns.
+    """
+
+    features: Features
+    held: exp.Select | None
+    outputs: tuple[exp.Alias, ...]
+
+
+def compiled(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
+    """Return the definition over its inputs' versions; raises FeaturesError or TableError."""
+    _refuse_unnamed(features)
+    match features.shape:
+        case "request":
+            return Compiled(features, None, ())
+        case "latest":
+            tree = qualified(features.select, inputs, where=features.where)
+            hidden = {name.lower() for name in features.entity}
+            if isinstance(features.event_time, exp.Column):
+                hidden.add(features.event_time.name.lower())
+            shown = [name for name in tree.named_selects if name not in hidden]
+            named = {
+                name: p.unalias() for name, p in zip(tree.named_selects, tree.selects, strict=True)
+            }
+            held = _held(features, inputs, features.select, named)
+            return Compiled(features, held, tuple(_named(col(name), name) for name in shown))
+        case "window":
+            return _windowed(features, inputs)
+
+
+def feature_spans(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Select | None:
+    """Return the spans that answer questions; None for request features."""
+    return compiled(features, inputs).held
+
+
+def _held(
+    features: Features,
+    inputs: Mapping[str, exp.Query],
+    select: exp.Select,
+    named: Mapping[str, exp.Expr],
+) -> exp.Select:
+    """Return the spans of a SELECT with entity, event time and the declared known time."""
+    if features.event_time is None or not features.entity:
+        raise FeaturesError("features of a table need entity and event_time", where=features.where)
+    entity = [name.lower() for name in features.entity]
+    extra = [_named(col(name), name) for name in entity if name not in named]
+    extra.append(_named(_moment(features.event_time, named), "_event_time"))
+    if features.known_at is not None:
+        extra.append(_named(_moment(features.known_at, named), "_declared"))
+    held = derive(select.select(*extra), inputs, where=features.where)
+    kept = [name for name in held.named_selects if name not in ("_declared", "_key", "_arrived_at")]
+    dated = [present("_event_time")]
+    if features.known_at is not None:
+        held = spans(as_versions(held), _known())
+        dated.append(present("_declared"))
+    return exp.select(*map(col, kept)).from_(held.subquery("h")).where(*dated)
+
+
+def _known() -> exp.Expr:
+    """A version takes effect when it is both declared and known; a deletion when it is known.
+
+    A correction without a declared time takes effect too, though nobody sees it: what it replaces
+    is no longer true.
+    """
+    later = exp.func("greatest", col("_declared"), col("_known_at"))  # passes over NULL
+    return exp.case().when(col("_deleted"), col("_known_at")).else_(later)
+
+
+def _moment(expression: exp.Expr, named: Mapping[str, exp.Expr]) -> exp.Expr:
+    """Return a declared time, in which a name means an output column before an input's."""
+
+    def resolve(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Column) and not node.table and node.name.lower() in named:
+            return exp.paren(named[node.name.lower()].copy())
+        return node
+
+    return exp.cast(expression.copy().transform(resolve), "timestamptz")
+
+
+def _windowed(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
+    """Read the columns under each aggregate row by row; keep the aggregates for the question."""
+    if features.select.args.get("group"):
+        raise FeaturesError(
+            "window features are grouped by their entity: leave GROUP BY out", where=features.where
+        )
+    read: dict[str, exp.Alias] = {}
+    entity = [name.lower() for name in features.entity]
+
+    def argument(node: exp.Expr) -> exp.Expr:
+        if not isinstance(node, exp.Column) or isinstance(node.this, exp.Star):
+            return node
+        name = read.setdefault(node.sql(), _named(node.copy(), f"arg.{len(read)}")).alias
+        return col(name)
+
+    def output(node: exp.Expr) -> exp.Expr:
+        if is_call(node):
+            return node.transform(argument)
+        if isinstance(node, exp.Column) and node.name.lower() not in entity:
+            raise FeaturesError(
+                f"{node.sql()!r} stands outside an aggregate", where=features.where, allowed=entity
+            )
+        return node
+
+    shown = [p for p in features.select.selects if p.alias_or_name.lower() not in entity]
+    outputs = tuple(_named(p.unalias().transform(output), p.alias_or_name.lower()) for p in shown)
+    rows = features.select.copy()
+    rows.set("expressions", list(read.values()))
+    return Compiled(features, _held(features, inputs, rows, {}), outputs)
+
+
+def _refuse_unnamed(features: Features) -> None:
+    for shown in features.select.selects:
+        if not shown.is_star and not shown.alias_or_name:
+            raise FeaturesError(
+                f"{shown.sql()} has no name", where=features.where, hint="name it with AS"
+            )
+
+
+def _named(expression: exp.Expr, name: str) -> exp.Alias:
+    return exp.Alias(this=expression, alias=exp.to_identifier(name.lower(), quoted=True))

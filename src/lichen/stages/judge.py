@@ -1,0 +1,160 @@
+"""Staged rows against their contract: one fused scan, then verdicts for the rows that break it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlglot import exp
+
+from lichen.core.contract.scan import compile_scan, compile_verdicts, findings
+from lichen.core.contract.spec import TABLE_KINDS, Contract, names_read
+from lichen.core.findings import Finding, Severity
+from lichen.core.sql import col, lit, rel
+from lichen.core.versions import current, stored
+from lichen.ports.engine import Scan
+from lichen.ports.lake import Staged
+from lichen.stages.context import VERDICTS, Context, verdict_table
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the scan found, and the staged verdicts on single rows (None when there are none)."""
+
+    findings: tuple[Finding, ...]
+    verdicts: Staged | None
+    held_back: Mapping[str, int]  # rule → rows
+
+    @property
+    def blocks(self) -> bool:
+        """Return whether a rule says that nothing of this may be committed."""
+        return any(f.severity is Severity.block for f in self.findings)
+
+
+NOTHING_FOUND = Judgement((), None, {})
+Unreadable = Sequence[tuple[str, Any]]  # a file and its rejects: an Arrow table
+
+
+def judge(
+    contract: Contract | None,
+    node: str,
+    scan: Scan,
+    ctx: Context,
+    *,
+    before: bool,
+    unreadable: Unreadable = (),
+) -> Judgement:
+    """Judge stored rows; `before` tells whether the node's earlier rows count for table rules.
+
+    `unreadable` holds, by file, the records that did not parse: each becomes a verdict of its own,
+    so that its bytes are kept.
+    """
+    if contract is None:
+        return NOTHING_FOUND
+    relations: dict[str, Any] = {"_staged_rows": scan}
+    rows = exp.select(*(col(c.name) for c in scan.columns)).from_(rel("_staged_rows"))
+    refs = _references(contract, ctx, relations)
+    whole = _whole(contract, node, scan, ctx, relations, before=before)
+    query = compile_scan(contract, rows, whole=whole, refs=refs, now=ctx.now)
+    (measured,) = ctx.engine.rows(query, relations)
+    found = findings(contract, node, measured)
+    if any(f.severity is Severity.block for f in found):
+        return Judgement(found, None, {})
+    parts: list[exp.Select] = []
+    if any(f.severity is Severity.quarantine for f in found):
+        verdicts = compile_verdicts(contract, rows, refs=refs)
+        held = exp.select(*(col(c) for c in ("_row", "rule", "reason"))).from_(
+            verdicts.subquery("v")
+        )
+        parts.append(_verdict_rows(held, ctx))
+    for index, (file, rejects) in enumerate(unreadable):
+        relations[f"_unreadable_{index}"] = rejects
+        parts.append(_unreadable_rows(f"_unreadable_{index}", file, ctx))
+    if unreadable:
+        found = (*found, _unreadable_finding(node, sum(r.num_rows for _, r in unreadable)))
+    if not parts:
+        return Judgement(found, None, {})
+    union = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
+    verdict = ctx.engine.write(union, relations, ctx.lake.stage(verdict_table(node)))
+    return Judgement(found, verdict, _by_rule(verdict, ctx))
+
+
+def _references(
+    contract: Contract, ctx: Context, relations: dict[str, Any]
+) -> dict[str, exp.Query]:
+    found: dict[str, exp.Query] = {}
+    for name in names_read(contract):
+        node = ctx.resolve(name)
+        relations.update(ctx.shelf.relations([node]))
+        versions = ctx.shelf.versions(node)
+        found[name] = current(versions, lit(ctx.now))
+    return found
+
+
+def _whole(
+    contract: Contract,
+    node: str,
+    scan: Scan,
+    ctx: Context,
+    relations: dict[str, Any],
+    *,
+    before: bool,
+) -> exp.Query:
+    """The node's current rows as they will be once the staged rows are there."""
+    columns = [c.name for c in scan.columns if not c.name.startswith("_")]
+    now = stored("_staged_rows", columns)
+    if not any(rule.kind in TABLE_KINDS for rule in contract.rules):
+        return now  # nothing asks for the whole
+    if before and node in ctx.shelf.records:
+        relations.update(ctx.shelf.relations([node]))
+        both = exp.union(now, ctx.shelf.versions(node), distinct=False)
+        names = now.named_selects
+        now = exp.select(*map(col, names)).from_(both.subquery("both"))
+    return current(now, lit(ctx.now))
+
+
+def _verdict_rows(held: exp.Select, ctx: Context) -> exp.Select:
+    nothing = {"_file": "varchar", "_line": "bigint", "raw": "blob"}
+    return exp.select(
+        col("_row"),
+        col("rule"),
+        col("reason"),
+        exp.alias_(lit(ctx.now), "_arrived_at"),
+        *(exp.alias_(exp.cast(exp.null(), type_), name) for name, type_ in nothing.items()),
+    ).from_(held.subquery("h"))
+
+
+def _unreadable_rows(name: str, file: str, ctx: Context) -> exp.Select:
+    return exp.select(
+        exp.alias_(exp.cast(exp.null(), "bigint"), "_row"),
+        exp.alias_(lit("unreadable"), "rule"),
+        col("reason"),
+        exp.alias_(lit(ctx.now), "_arrived_at"),
+        exp.alias_(lit(file), "_file"),
+        col("_line"),
+        col("raw"),
+    ).from_(rel(name))
+
+
+def _unreadable_finding(node: str, count: int) -> Finding:
+    return Finding(
+        node=node,
+        rule="unreadable",
+        severity=Severity.quarantine,
+        message=f"{count:,} {'record does' if count == 1 else 'records do'} not parse; "
+        "the bytes are kept",
+        count=count,
+        measured=float(count),
+    )
+
+
+def _by_rule(verdict: Staged, ctx: Context) -> dict[str, int]:
+    query = (
+        exp.select(col("rule"), exp.alias_(exp.Count(this=exp.Star()), "n"))
+        .from_(rel("_verdicts"))
+        .group_by(col("rule"))
+        .order_by(col("rule"))
+    )
+    found = ctx.engine.rows(query, {"_verdicts": Scan((verdict.path,), VERDICTS)})
+    return {row["rule"]: int(row["n"]) for row in found}

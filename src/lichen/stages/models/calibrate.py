@@ -1,0 +1,119 @@
+"""From scores to probabilities that can be taken at their word; the map is two plain arrays.
+
+Many predictions on unseen rows give a centred isotonic map (Oron and Flournoy, 2017: isotonic
+blocks joined at their centres, so that the order of scores survives), few a sigmoid on the log
+odds (Platt). A map is used only if it helped on later predictions that it was not made from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from lichen.stages.models.score import score
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+MANY = 5000  # predictions, and a tenth of it of each class, from which isotonic is used
+_BINS = 500
+_SURE = 1e-6
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """A rising map in log odds, linear between `scores`; `method` names how it was made."""
+
+    method: str
+    scores: tuple[float, ...]
+    probabilities: tuple[float, ...]
+
+    def __call__(self, predicted: Floats) -> Floats:
+        """Return calibrated probabilities."""
+        return np.asarray(
+            np.interp(np.clip(predicted, 0, 1), self.scores, self.probabilities), dtype=np.float64
+        )
+
+
+def calibrate(predicted: Floats, label: Floats) -> Calibration | None:
+    """Return a map that lowers the log loss, or None. Rows are in the order of time.
+
+    The map is judged on the last third, made from the rest; if it helps, all rows make it.
+    """
+    cut = len(label) * 2 // 3
+    early, late = slice(None, cut), slice(cut, None)
+    if min(_rarer(label[early]), _rarer(label[late])) < 5:
+        return None
+    trial = fit(predicted[early], label[early])
+    before = score("log_loss", label[late], np.clip(predicted[late], _SURE, 1 - _SURE))
+    after = score("log_loss", label[late], trial(predicted[late]))
+    return fit(predicted, label) if after < before else None
+
+
+def fit(predicted: Floats, label: Floats) -> Calibration:
+    """Return the map that these predictions call for."""
+    if len(label) >= MANY and _rarer(label) >= MANY // 10:
+        return _isotonic(predicted, label)
+    return _sigmoid(predicted, label)
+
+
+def _rarer(label: Floats) -> int:
+    return int(min(label.sum(), len(label) - label.sum()))
+
+
+def _isotonic(predicted: Floats, label: Floats) -> Calibration:
+    order = np.argsort(predicted, kind="stable")
+    blocks: list[tuple[float, float, float]] = []  # weight, mean score, mean label
+    for place in np.array_split(order, min(_BINS, len(order))):
+        block = (float(len(place)), float(predicted[place].mean()), float(label[place].mean()))
+        while blocks and blocks[-1][2] >= block[2]:
+            block = _pooled(blocks.pop(), block)
+        blocks.append(block)
+    # A block of n rows is never surer than n rows allow (Laplace).
+    sure = [(x, (w * y + 0.5) / (w + 1)) for w, x, y in blocks]
+    scores = [0.0, *(x for x, _ in sure), 1.0]
+    values = np.maximum.accumulate([sure[0][1], *(y for _, y in sure), sure[-1][1]])
+    return _calibration("isotonic", np.array(scores), values)
+
+
+def _pooled(
+    a: tuple[float, float, float], b: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    weight = a[0] + b[0]
+    return weight, (a[0] * a[1] + b[0] * b[1]) / weight, (a[0] * a[2] + b[0] * b[2]) / weight
+
+
+def _sigmoid(predicted: Floats, label: Floats) -> Calibration:
+    odds = _odds(predicted)
+    weights = np.zeros(2)
+    columns = np.stack([odds, np.ones_like(odds)], axis=1)
+    weights[0] = 1.0
+    for _ in range(50):  # Newton's method; a little ridge towards slope 1 keeps it bounded
+        p = 1 / (1 + np.exp(-columns @ weights))
+        slope = columns.T @ (p - label) + 0.1 * (weights - [1.0, 0.0])
+        bend = (columns * (p * (1 - p))[:, None]).T @ columns + 0.1 * np.eye(2)
+        step = np.linalg.solve(bend, slope)
+        weights -= np.clip(step, -2, 2)
+        if np.abs(step).max() < 1e-9:
+            break
+    weights[0] = max(weights[0], 0.01)  # a map that turned the order round would hide a defect
+    scores = 1 / (1 + np.exp(-np.linspace(-14, 14, 281)))
+    return _calibration(
+        "sigmoid", scores, 1 / (1 + np.exp(-(weights[0] * _odds(scores) + weights[1])))
+    )
+
+
+def _odds(predicted: Floats) -> Floats:
+    sure = np.clip(predicted, _SURE, 1 - _SURE)
+    return np.asarray(np.log(sure / (1 - sure)))
+
+
+def _calibration(method: str, scores: Any, values: Any) -> Calibration:
+    return Calibration(
+        method=method,
+        scores=tuple(float(x) for x in scores),
+        probabilities=tuple(float(np.clip(y, _SURE, 1 - _SURE)) for y in values),
+    )

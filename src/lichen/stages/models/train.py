@@ -1,0 +1,174 @@
+"""Training: from the training rows alone to a model, and to the proof of what was read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lichen.core.errors import ModelError
+from lichen.ports.learner import Estimators, Learner, Matrix, Order, Samplers, Settings
+from lichen.stages.models import encode
+from lichen.stages.models.calibrate import Calibration, calibrate, fit
+from lichen.stages.models.data import Reading, TrainingSet, check_label
+from lichen.stages.models.metric import Metric, Task
+from lichen.stages.models.recipe import Auto
+from lichen.stages.models.search import Bounds, Candidate, Clock, Field, Trial, search
+from lichen.stages.models.split import folds, thin
+from lichen.stages.models.trained import OWN, Trained
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+SEARCH_SHARE = 0.6  # of the budget; the rest is for the final fit
+ROWS_PER_SECOND = 2000  # of the budget: how many rows a search reads …
+FEWEST, MOST = 5_000, 50_000  # … within these bounds
+PLAIN_ROWS = 50_000
+ALLOWANCE = 1.3
+
+
+@dataclass(frozen=True)
+class Training:
+    """A model, the candidates it was chosen from (best first) and the rows that were read."""
+
+    trained: Trained
+    candidates: tuple[Candidate, ...]
+    reading: Reading
+    fitted_rows: int
+    seconds: float
+
+
+def train_auto(
+    training: TrainingSet,
+    recipe: Auto,
+    metric: Metric,
+    learners: Mapping[str, Learner],
+    samplers: Samplers,
+    *,
+    seed: int = 0,
+    clock: Clock = time.monotonic,
+) -> Training:
+    """Return the best model found within the recipe's budget. Raises ModelError.
+
+    `training` is everything that is read. With `trials` in the recipe and time enough, the same
+    rows and seed give the same model; a search that ends by the clock may end elsewhere next time.
+    """
+    began = clock()
+    deadline = began + recipe.budget.total_seconds()
+    label = training.numbers()
+    check_label(label, metric.task)
+    encoder = encode.learn(training.frame)
+    matrix = encode.encode(encoder, training.frame)
+    plot = _plot(training, matrix, label, recipe)
+    bounds = Bounds(began + (deadline - began) * SEARCH_SHARE, recipe.trials, seed, clock)
+    chosen = {name: learners[name] for name in recipe.candidates}
+    found = search(plot, chosen, samplers, metric, bounds)
+    best = _succeeded(found[0])
+    rows = _affordable(training, best, deadline - clock())
+    fitted = learners[found[0].name].fit(
+        Order(
+            matrix=matrix.rows(rows),
+            label=label[rows],
+            task=metric.task.value,
+            metric=metric.name,
+            settings=_final(best.settings),
+            seed=seed,
+            stop=lambda: clock() > deadline,
+        )
+    )
+    calibration = calibrate(*best.unseen) if metric.task is Task.binary else None
+    trained = Trained(metric.task, found[0].name, encoder, fitted, calibration)
+    return Training(trained, found, Reading.of(training.key), len(rows), clock() - began)
+
+
+def train_own(
+    training: TrainingSet,
+    estimator: Any,
+    metric: Metric,
+    estimators: Estimators,
+    *,
+    clock: Clock = time.monotonic,
+) -> Training:
+    """Return a user's own estimator, fitted on all training rows as they are. Raises ModelError.
+
+    A yes/no estimator without probabilities gets a sigmoid on its decision values, made from the
+    last fold of training.
+    """
+    began = clock()
+    label = training.numbers()
+    check_label(label, metric.task)
+    estimators.check(estimator, metric.task.value)
+    fitted = estimators.fit(estimator, training.frame, label, metric.task.value)
+    calibration = None
+    if metric.task is Task.binary and not estimators.is_probability(estimator):
+        calibration = _sigmoid_of(training, label, estimator, estimators)
+    columns = tuple(
+        encode.Column(name=str(name), dtype=str(dtype), kind="own")
+        for name, dtype in training.frame.dtypes.items()
+    )
+    trained = Trained(metric.task, OWN, encode.Encoder(columns=columns), fitted, calibration)
+    reading = Reading.of(training.key)
+    return Training(trained, (), reading, len(training), clock() - began)
+
+
+def train_plain(
+    training: TrainingSet, metric: Metric, linear: Learner, *, seed: int = 0
+) -> Trained:
+    """Return the plain comparison: a line with usual settings on at most PLAIN_ROWS rows."""
+    rows = thin(training, PLAIN_ROWS)
+    part = training.rows(rows)
+    encoder = encode.learn(part.frame)
+    order = Order(
+        matrix=encode.encode(encoder, part.frame),
+        label=part.numbers(),
+        task=metric.task.value,
+        metric=metric.name,
+        settings=linear.usual,
+        seed=seed,
+        stop=lambda: False,
+    )
+    return Trained(metric.task, linear.name, encoder, linear.fit(order))
+
+
+def _plot(training: TrainingSet, matrix: Matrix, label: Floats, recipe: Auto) -> Field:
+    limit = int(np.clip(recipe.budget.total_seconds() * ROWS_PER_SECOND, FEWEST, MOST))
+    rows = thin(training, limit)
+    return Field(matrix.rows(rows), label[rows], folds(training.rows(rows), label[rows]))
+
+
+def _succeeded(candidate: Candidate) -> Trial:
+    if candidate.best is None:
+        raise ModelError(f"the candidate {candidate.name} has no score")
+    return candidate.best
+
+
+def _affordable(training: TrainingSet, best: Trial, seconds: float) -> NDArray[np.intp]:
+    """Return the rows of the final fit: all, or as many as the time left is likely to allow."""
+    rate = best.seconds / max(best.fitted_rows, 1)
+    # A fold's time holds the rounds that early stopping took in vain, hence the allowance.
+    limit = int(max(seconds, 0.0) * ALLOWANCE / rate) if rate > 0 else len(training)
+    return thin(training, max(limit, min(FEWEST, len(training))))
+
+
+def _final(settings: Settings) -> Settings:
+    """Return the settings of the final fit: it has more rows than a fold, so 10 % more rounds."""
+    if "rounds" not in settings:
+        return settings
+    return {**settings, "rounds": float(max(10, round(settings["rounds"] * 1.1)))}
+
+
+def _sigmoid_of(
+    training: TrainingSet, label: Floats, estimator: Any, estimators: Estimators
+) -> Calibration | None:
+    parts = folds(training, label)
+    if not parts:
+        raise ModelError("there are too few rows to turn decision values into probabilities")
+    fold = parts[-1]
+    earlier = training.rows(fold.fit)
+    fitted = estimators.fit(estimator, earlier.frame, label[fold.fit], Task.binary.value)
+    return fit(fitted.predict(training.frame.iloc[fold.judge]), label[fold.judge])

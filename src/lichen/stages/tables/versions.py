@@ -1,0 +1,149 @@
+"""SQL of building a table: the versions that its SELECT has over its inputs' versions. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlglot import exp
+
+from lichen.core.derive import derive, shape_of
+from lichen.core.errors import TableError
+from lichen.core.sql import col, lit, tables_in
+from lichen.core.time import Instant
+from lichen.core.versions import as_versions, current, key_text, ordered
+from lichen.stages.tables.spec import Table
+
+OWN = ("_key", "_known_at", "_arrived_at", "_deleted", "_from")
+Inputs = Mapping[str, exp.Query]
+
+
+def whole(table: Table, inputs: Inputs, now: Instant) -> exp.Select:
+    """Return every version of the table, from every version of its inputs."""
+    if shape_of(table.select) == "rows":
+        return as_versions(derive(table.select, inputs, table.key, where=table.where))
+    return _plain(_at_now(table, inputs, now))
+
+
+def news(table: Table, inputs: Inputs, since: int, held: exp.Query) -> exp.Select:
+    """Return the versions that a row-wise table gains from input rows after a sequence.
+
+    Only the keys that the new rows touch are derived again; what `held` has already is left out.
+    """
+    ((name, versions),) = inputs.items()
+    touched = exp.select(col("_key")).from_(versions.subquery("i")).where(_after(since))
+    part = versions.copy().where(col("_key").isin(query=touched))
+    made = as_versions(derive(table.select, {name: part}, table.key, where=table.where))
+    same = exp.and_(
+        *(
+            exp.NullSafeEQ(this=col(c, "m"), expression=col(c, "h"))
+            for c in ("_key", "_known_at", "_deleted", "_from")
+        )
+    )
+    known = exp.select(*map(col, ("_key", "_known_at", "_deleted", "_from"))).from_(
+        held.subquery("held")
+    )
+    return (
+        exp.select(*(col(c, "m") for c in made.named_selects))
+        .from_(made.subquery("m"))
+        .join(known.subquery("h"), on=same, join_type="anti")
+    )
+
+
+def changes(table: Table, inputs: Inputs, held: exp.Query, now: Instant) -> exp.Select:
+    """Return what differs between an aggregating SELECT's rows now and those that are held."""
+    fresh = _plain(_at_now(table, inputs, now))
+    users = [c.lower() for c in table.select.named_selects]
+    before = current(held, lit(now))
+    differs = exp.or_(
+        col("_key", "h").is_(exp.null()),
+        *(exp.NullSafeNEQ(this=col(c, "n"), expression=col(c, "h")) for c in users),
+    )
+    same = exp.EQ(this=col("_key", "n"), expression=col("_key", "h"))
+    corrected = (
+        exp.case().when(col("_key", "h").is_(exp.null()), col("_known_at", "n")).else_(lit(now))
+    )
+    new = (
+        exp.select(
+            *(col(c, "n") for c in (*users, "_key")),
+            exp.alias_(corrected, "_known_at"),
+            *(col(c, "n") for c in ("_arrived_at", "_deleted", "_from")),
+        )
+        .from_(fresh.subquery("n"))
+        .join(before.subquery("h"), on=same, join_type="left")
+        .where(differs)
+    )
+    gone = (
+        exp.select(
+            *(col(c, "h") for c in (*users, "_key")),
+            exp.alias_(lit(now), "_known_at"),
+            exp.alias_(lit(now), "_arrived_at"),
+            exp.alias_(exp.true(), "_deleted"),
+            col("_from", "h"),
+        )
+        .from_(before.subquery("h"))
+        .join(fresh.copy().subquery("n"), on=same.copy(), join_type="anti")
+    )
+    return exp.select("*").from_(exp.union(new, gone, distinct=False).subquery("c"))
+
+
+def numbered(made: exp.Query, columns: Sequence[str], sequence: int) -> exp.Select:
+    """Return versions in the order of time with the row ids of a commit."""
+    number = exp.Window(
+        this=exp.RowNumber(), order=ordered("_known_at", "_key", "_deleted", "_from")
+    )
+    first = exp.cast(lit((sequence << 32) - 1), "bigint")
+    return (
+        exp.select(
+            exp.alias_(exp.Add(this=first, expression=number), "_row"),
+            *map(col, (*OWN, *columns)),
+        )
+        .from_(made.subquery("made"))
+        .order_by(col("_row"))
+    )
+
+
+def _after(sequence: int) -> exp.Expr:
+    return exp.GTE(this=col("_row"), expression=exp.cast(lit((sequence + 1) << 32), "bigint"))
+
+
+def _at_now(table: Table, inputs: Inputs, now: Instant) -> exp.Select:
+    """The SELECT over the rows current now, with when its rows became known and their key."""
+    select = table.select.copy()
+    aliases = []
+    for read in list(tables_in(select)):
+        aliases.append(read.alias_or_name)
+        read.replace(current(inputs[read.name], lit(now)).subquery(read.alias_or_name))
+    key = table.key or _grouped_by(select)
+    if not key:
+        raise TableError(
+            "a table that aggregates needs a key",
+            where=table.where,
+            hint="put `key: COLUMN` into the comment that opens the file",
+        )
+    # A group is known once the newest row in it is; without groups nothing finer is derivable.
+    grouped = select.args.get("group") and not select.args.get("distinct")
+    newest = [exp.Max(this=col(name, aliases[0])) for name in ("_known_at", "_arrived_at")]
+    known = newest if grouped else [lit(now), lit(now)]
+    if grouped and len(aliases) > 1:
+        known = [
+            exp.func("greatest", *(exp.Max(this=col(name, a)) for a in aliases))
+            for name in ("_known_at", "_arrived_at")
+        ]
+    select = select.select(
+        exp.alias_(known[0], "_known_at"), exp.alias_(known[1], "_arrived_at"), copy=False
+    )
+    return exp.select("*", exp.alias_(key_text(key), "_key")).from_(select.subquery("s"))
+
+
+def _plain(rows: exp.Select) -> exp.Select:
+    nothing = exp.cast(exp.null(), "bigint[]", dialect="duckdb")
+    return exp.select("*", exp.alias_(exp.false(), "_deleted"), exp.alias_(nothing, "_from")).from_(
+        rows.subquery("p")
+    )
+
+
+def _grouped_by(select: exp.Select) -> tuple[str, ...]:
+    group = select.args.get("group")
+    told = [text.sql() for text in group.expressions] if group else []
+    names = [p.alias_or_name for p in select.expressions if p.unalias().sql() in told]
+    return tuple(names) if len(names) == len(told) else ()

@@ -1,0 +1,1 @@
+"""Conformance kits: what every adapter must do, for its authors to run."""
