@@ -75,6 +75,9 @@ CASES = [
     ("logicalType: string, quality: [{name: q, type: sql, mustBe: 1, "
      "query: 'select count(distinct c) from planes'}]", "'a', 'b', 'b'",
      "block      tables.planes c.q: the query is 2; must be 1", None),
+    ("logicalType: string, quality: [{name: q, type: sql, mustBe: true, "
+     "query: 'select max(c) > $$z$$ from planes'}]", "'a', 'b', 'b'",
+     "block      tables.planes c.q: the query is 0; must be 1", None),
     ("logicalType: string, quality: [{name: q, type: sql, mustBeGreaterThan: 1, "
      "description: the longest, query: 'select max(length(c)) from planes where false'}]",
      "'a', 'b', 'b'",

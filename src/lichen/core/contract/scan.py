@@ -36,7 +36,9 @@ def compile_scan(
     """Return a SELECT with one row: `_rows`, and under each rule's id what was measured.
 
     That is the number of rows that break a row rule, the seconds since the newest row for
-    freshness, the number of rows for row_count and the query's number for table_sql.
+    freshness, the number of rows for row_count and the query's number for table_sql. `rows` have
+    `_row`, `_deleted` and, for type rules, the `_raw` that `impose` makes; `whole` are the current
+    rows, deleted ones left out; `refs` has a relation for each of `names_read(contract)`.
     """
     row_rules = [(i, r) for i, r in enumerate(contract.rules) if r.kind not in TABLE_KINDS]
     counts = [_as(_count(rule, contract, position), rule.id) for position, rule in row_rules]
