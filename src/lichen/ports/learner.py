@@ -85,7 +85,7 @@ class Learner(Protocol):
 
     @property
     def enough(self) -> int:
-        """Trials after which more of them are a waste."""
+        """Return the number of trials after which more of them are a waste."""
 
     def fit(self, order: Order) -> Fitted:
         """Fit; returns early, with what there is, once `order.stop()` is true."""
