@@ -260,9 +260,9 @@ LENGTHS = (5, 30, 200)
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_windows(worlds: Worlds, declared: bool) -> None:
-    shown = ", ".join(f"{aggregate} as a{i}" for i, aggregate in enumerate(AGGREGATES))
+    named = (parse_expression(f"{call} as a{i}", PATH) for i, call in enumerate(AGGREGATES))
     definition = features(
-        "select " + shown + " from t",
+        text(exp.select(*named).from_("t")),
         "window",
         declared=declared,
         windows=tuple(timedelta(hours=h) for h in LENGTHS),

@@ -8,7 +8,7 @@ from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 
 from lichen.core.errors import FeaturesError
-from lichen.core.sql import DIALECT, col
+from lichen.core.sql import DIALECT, col, rel
 from lichen.stages.features.compiled import Compiled
 from lichen.stages.features.latest import latest
 from lichen.stages.features.windows import windows
@@ -22,9 +22,9 @@ def answer(
     Questions hold `_q`, `_at`, the entities' columns and those that request features read. With
     `lineage`, `{features}___from` holds the rows that a latest answer came from.
     """
-    asked = exp.select(*map(col, questions.named_selects)).from_("questions")
+    asked = exp.select(*map(col, questions.named_selects)).from_("_questions")
     result = exp.select(*(col(name, "q") for name in questions.named_selects)).from_(
-        exp.to_table("questions").as_("q")
+        rel("_questions", "q")
     )
     for index, each in enumerate(features):
         alias, name = f"f{index}", each.features.name.name
@@ -35,7 +35,7 @@ def answer(
             on=exp.EQ(this=col("_q", "q"), expression=col("_q", alias)),
             join_type="left",
         ).select(*(exp.alias_(col(c, alias), f"{name}__{c}", quoted=True) for c in shown))
-    return result.with_("questions", as_=questions)
+    return result.with_("_questions", as_=questions)
 
 
 def _answered(asked: exp.Select, each: Compiled) -> exp.Select:

@@ -29,7 +29,7 @@ from lichen.stages.models.recipe import Auto
 from lichen.stages.models.report import Subject, report
 from lichen.stages.models.split import Split, split
 from lichen.stages.models.train import Training, train_auto, train_own, train_plain
-from lichen.stages.models.trained import Trained, load, save
+from lichen.stages.models.trained import Loader, Trained, load, save
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -105,7 +105,7 @@ def load_version(
     folder: Path, model: str, version: int, learners: Learners, sha256: str
 ) -> Trained:
     """Return a stored version of a model; raises ModelError where a file is not what it was."""
-    loaders = {**learners.candidates, "own": learners.estimators}
+    loaders: dict[str, Loader] = {**learners.candidates, "own": learners.estimators}
     return load(model_folder(folder, model, version), loaders, sha256=sha256)
 
 

@@ -64,7 +64,7 @@ def drain(step: Drain, ctx: Context) -> Result:
     kind = Name.parse(step.node).kind
     lines = [line for entry in step.log for line in _lines(ctx.folder, entry, LINES[kind])]
     types = columns_of(kind)
-    columns = {
+    columns: dict[str, Any] = {
         name: Array([_text(getattr(line, name)) for line in lines], DataType.utf8())
         for name in types
     }
@@ -165,7 +165,7 @@ def _numbered(types: dict[str, str], sequence: int, ctx: Context) -> exp.Select:
     known = "at" if "at" in types else "known_at"
     number = exp.Window(this=exp.RowNumber())
     first = exp.cast(lit((sequence << 32) - 1), "bigint")
-    key = col(id_)
+    key: exp.Expr = col(id_)
     if id_ == "key":
         key = exp.func("coalesce", col("key"), col("prediction_id"))
     cast = [
