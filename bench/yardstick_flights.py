@@ -4,7 +4,8 @@
 
 Plain range joins in DuckDB over the template's feeds, then LightGBM with fixed settings. A model
 that Lichen trains on the same features should come close to these numbers. One that is clearly
-better has most likely seen what it could not have known.
+better has most likely seen what it could not have known. With everything but routes it printed
+AUC .705 [.668, .741] for November and .725 [.687, .750] for December.
 """
 
 from __future__ import annotations
