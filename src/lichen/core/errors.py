@@ -75,6 +75,10 @@ class ServiceError(LichenError):
     """A service is declared wrongly or cannot answer."""
 
 
+class QueryError(LichenError):
+    """A query cannot be read, or asks for what a query may not do."""
+
+
 class LakeError(LichenError):
     """A stored table cannot be read or written."""
 
