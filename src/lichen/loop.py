@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, assert_never, cast
 
 import msgspec
 
@@ -36,7 +36,7 @@ from lichen.core.steps import (
 )
 from lichen.core.time import Instant, instant, wall
 from lichen.observe import World, observe
-from lichen.planner import plan
+from lichen.planner import below, plan
 from lichen.ports.engine import Engine
 from lichen.ports.facts import Facts
 from lichen.ports.lake import Lake
@@ -45,8 +45,13 @@ from lichen.project import Project, read_project
 from lichen.readers.query import Answer, Library, query
 from lichen.readers.show import show
 from lichen.stages.context import Context, Shelf
+from lichen.stages.features.spec import Features
+from lichen.stages.models.ask import Inquiry
 from lichen.stages.models.run import train
+from lichen.stages.models.spec import Model
+from lichen.stages.outcomes.spec import Outcome
 from lichen.stages.services.run import drain, promote
+from lichen.stages.services.spec import Service
 from lichen.stages.sources.run import land
 from lichen.stages.tables.run import build
 from lichen.wiring import open_engine, open_lake, open_learners, open_ledger
@@ -79,20 +84,20 @@ class Loop:
     @property
     def engine(self) -> Engine:
         """The engine of this target."""
-        return self._part("engine", lambda: open_engine(self.folder, self.threads))
+        return cast("Engine", self._part("engine", lambda: open_engine(self.folder, self.threads)))
 
     @property
     def lake(self) -> Lake:
         """The lake of this target."""
-        return self._part("lake", lambda: open_lake(self.folder))
+        return cast("Lake", self._part("lake", lambda: open_lake(self.folder)))
 
     @property
     def ledger(self) -> Ledger:
         """The ledger of this target."""
-        return self._part("ledger", lambda: open_ledger(self.folder))
+        return cast("Ledger", self._part("ledger", lambda: open_ledger(self.folder)))
 
     def plan(self, *nodes: str, now: Instant | None = None) -> tuple[AnyStep, ...]:
-        """Return the steps that are due; looks at the world, and writes to neither lake nor ledger."""
+        """Return the steps that are due; looks at the world and writes nothing."""
         only, state = self.selected(nodes), self.state()
         now = _clock(state, now)
         world = observe(self.project, state, now, self.folder, only)
@@ -102,7 +107,7 @@ class Loop:
     def run(
         self, *nodes: str, now: Instant | None = None, report: Report = lambda _: None
     ) -> tuple[Event, ...]:
-        """Do what `plan` shows; returns what came of each step, in the order in which they ended."""
+        """Do what `plan` shows; returns what came of each step, in the order of their ends."""
         only, state = self.selected(nodes), self.ledger.state()
         now = _clock(state, now)
         run = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
@@ -153,7 +158,8 @@ class Loop:
         return {node: self.ledger.record(id_) for node, id_ in pins.items()}
 
     def _library(self, state: State) -> Library:
-        return Library(self.project, Shelf(self._pinned(state), self.lake), self.engine)
+        shelf = Shelf(self._pinned(state), self.lake)
+        return Library(self.project, shelf, self.engine, self.folder)
 
     def _until_done(
         self, run: str, now: Instant, world: World, only: frozenset[Name] | None, report: Report
@@ -173,9 +179,7 @@ class Loop:
                 jobs = [pool.submit(self._apply, s, run, now, shelf, report) for s in ready]
                 events += [job.result() for job in jobs]
 
-    def _apply(
-        self, step: AnyStep, run: str, now: Instant, shelf: Shelf, report: Report
-    ) -> Event:
+    def _apply(self, step: AnyStep, run: str, now: Instant, shelf: Shelf, report: Report) -> Event:
         report(Event(step))
         started = time.perf_counter()
         intents: list[Record] = []
@@ -183,7 +187,7 @@ class Loop:
         def intend(
             step: AnyStep, body: Mapping[str, Any], facts: Mapping[str, Any], tables: Sequence[str]
         ) -> None:
-            intents.append(self._intend(run, now, step, body, facts, tables))
+            intents.append(self._intend(run, step, body, facts, tables))
 
         context = Context(
             engine=self.engine,
@@ -204,8 +208,8 @@ class Loop:
             result = Failed(error=f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
         seconds = time.perf_counter() - started
         if not isinstance(step, Adopt | Publish):
-            intent = intents[0] if intents else self._intend(run, now, step, {}, {}, ())
-            self._conclude(intent, step, result, seconds)
+            intent = intents[0] if intents else self._intend(run, step, {}, {}, ())
+            self._conclude(intent, result, seconds)
         event = Event(step, result, seconds=seconds, run=run)
         report(event)
         return event
@@ -220,11 +224,12 @@ class Loop:
                 columns = dict(self.project.prints[name].columns)
                 return build(step, nodes[name], columns, context)  # type: ignore[arg-type]
             case Train():
-                return train(step, self._training(Name.parse(step.node)), open_learners(), context)
+                return train(step, self.inquiry(Name.parse(step.node)), open_learners(), context)
             case Promote():
-                return promote(step, self._promotion(Name.parse(step.node)), context)
+                inquiry = self.inquiry(Name.parse(step.model))
+                return promote(step, inquiry, open_learners(), context)
             case Drain():
-                return drain(step, self._live(Name.parse(step.node)), context)
+                return drain(step, context)
             case Adopt():
                 return self._adopt(step)
             case Publish():
@@ -260,7 +265,6 @@ class Loop:
     def _intend(
         self,
         run: str,
-        now: Instant,
         step: AnyStep,
         body: Mapping[str, Any],
         facts: Mapping[str, Any],
@@ -282,7 +286,7 @@ class Loop:
         id_ = self.ledger.intend(run, kind, step.node, sequence, whole)
         return self.ledger.record(id_)
 
-    def _conclude(self, intent: Record, step: AnyStep, result: Result, seconds: float) -> None:
+    def _conclude(self, intent: Record, result: Result, seconds: float) -> None:
         match result:
             case Done():
                 record = msgspec.structs.replace(
@@ -309,6 +313,22 @@ class Loop:
                 )
             case _:
                 assert_never(result)
+
+    def inquiry(self, name: Name) -> Inquiry:
+        """Return a model with all that its training set is made of."""
+        model = self.project.nodes[name]
+        assert isinstance(model, Model)
+        outcome = self.project.nodes[model.target]
+        assert isinstance(outcome, Outcome)
+        features = [self.project.nodes[f] for f in model.features]
+        services = [s for s in self.project.of(Service) if s.model == name]
+        return Inquiry(
+            model,
+            outcome,
+            tuple(f for f in features if isinstance(f, Features)),
+            below(self.project, name),
+            tuple(str(Name(Kind.feedback, s.name.name)) for s in services),
+        )
 
     def _resolve(self, written: str) -> str:
         kind, dot, _ = written.partition(".")

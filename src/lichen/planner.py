@@ -40,12 +40,15 @@ def plan(
         return adopt
     so_far = Upcoming()
     for service in project.of(Service):
-        if only is None or service.name in only:
-            plan_drain(service, facts, so_far)
-        else:
-            _keep(Name(Kind.predictions, service.name.name), facts, so_far)
-            _keep(Name(Kind.feedback, service.name.name), facts, so_far)
+        for kind in (Kind.predictions, Kind.feedback):
+            table = Name(kind, service.name.name)
+            if only is None or service.name in only or table in only:
+                plan_drain(service, table, facts, so_far)
+            else:
+                _keep(table, facts, so_far)
     for name in graph.ordered(project.reads):
+        if name not in project.nodes:
+            continue  # predictions and feedback: drained above
         if only is not None and name not in only:
             _keep(name, facts, so_far)
         else:
@@ -55,7 +58,7 @@ def plan(
 
 
 def below(project: Project, name: Name) -> tuple[str, ...]:
-    """Return the nearest nodes below one that hold data: features and outcomes are looked through."""
+    """Return the nearest nodes below one that hold data; features and outcomes hold none."""
     found: dict[str, None] = {}
     for read in project.reads[name]:
         nearest = (str(read),) if read.kind in DATA else below(project, read)
@@ -83,8 +86,8 @@ def _plan_node(project: Project, name: Name, facts: Facts, now: Instant, so_far:
             meaning = digest(print_.whole(), rules_of(node.contract))
             plan_table(node, below(project, name), meaning, dict(print_.columns), facts, so_far)
         case Model():
-            live = _live(project, name, facts)
-            plan_model(node, below(project, name), print_.whole(), live, now, facts, so_far)
+            observed = facts.observed.get(str(name))
+            plan_model(node, below(project, name), print_.whole(), observed, now, facts, so_far)
         case Service():
             plan_promote(node, facts, so_far)
         case _:
@@ -103,14 +106,6 @@ def _adoptions(facts: Facts) -> tuple[AnyStep, ...]:
         for record in facts.state.open
         if record.run != facts.run
     )
-
-
-def _live(project: Project, model: Name, facts: Facts) -> dict[str, object]:
-    for service in project.of(Service):
-        done = facts.done(str(Name(Kind.predictions, service.name.name)))
-        if service.model == model and done is not None:
-            return dict(done.facts.get("live", {}))
-    return {}
 
 
 def _keep(name: Name, facts: Facts, so_far: Upcoming) -> None:

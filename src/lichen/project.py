@@ -25,24 +25,15 @@ from lichen.core.resolve import line_in, refuse_columns, relations, resolve
 from lichen.core.settings import decode
 from lichen.core.sql import columns_in, tables_in
 from lichen.stages.features.spec import Features, read_features
-from lichen.stages.models.spec import METRICS, Model, read_model
+from lichen.stages.models.metric import METRICS
+from lichen.stages.models.spec import Model, read_model
 from lichen.stages.outcomes.spec import Outcome, read_outcome
 from lichen.stages.services.spec import Service, read_service
+from lichen.stages.services.tables import columns_of
 from lichen.stages.sources.spec import Source, read_source
 from lichen.stages.tables.spec import Table, read_table
 
 Node = Source | Table | Features | Outcome | Model | Service
-PREDICTIONS = (
-    "prediction_id",
-    "model_version",
-    "key",
-    "at",
-    "value",
-    "label",
-    "request",
-    "features",
-)
-FEEDBACK = ("key", "label", "known_at", "prediction_id")
 
 
 class TargetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,7 +47,9 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """What `lichen.yml` may say."""
 
     name: str
-    targets: dict[str, TargetSettings] = msgspec.field(default_factory=lambda: {"dev": TargetSettings()})
+    targets: dict[str, TargetSettings] = msgspec.field(
+        default_factory=lambda: {"dev": TargetSettings()}
+    )
 
 
 @dataclass(frozen=True)
@@ -245,7 +238,7 @@ def _refuse_cycles(reads: Mapping[Name, tuple[Name, ...]], nodes: Mapping[Name, 
 
 
 def _service_columns(name: Name) -> tuple[str, ...]:
-    return PREDICTIONS if name.kind is Kind.predictions else FEEDBACK
+    return tuple(columns_of(name.kind))
 
 
 def _check(node: Node, schema: _Schema, columns: Mapping[Name, tuple[str, ...]]) -> Node:

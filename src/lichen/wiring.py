@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lichen.core.errors import SourceError
 from lichen.ports.engine import Engine
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger
 from lichen.ports.source import Connector
+
+if TYPE_CHECKING:
+    from lichen.stages.models.run import Learners
 
 
 def open_engine(folder: Path, threads: int | None = None) -> Engine:
@@ -41,5 +45,12 @@ def open_connector(name: str) -> Connector:
     return Files()
 
 
-def open_learners() -> object:
-    raise NotImplementedError
+def open_learners() -> Learners:
+    """Return what training may use; the libraries themselves load when they are first called."""
+    from lichen.adapters.lightgbm import Lightgbm
+    from lichen.adapters.linear import Linear
+    from lichen.adapters.optuna import Tpe
+    from lichen.adapters.sklearn import Sklearn
+    from lichen.stages.models.run import Learners
+
+    return Learners({"lightgbm": Lightgbm(), "linear": Linear()}, Tpe, Sklearn())

@@ -18,14 +18,27 @@ FIRST_NOW = datetime(2013, 12, 1, tzinfo=UTC)
 AFTER_ALL = datetime(2014, 2, 1, tzinfo=UTC)
 
 
+Prepare = Callable[[Path, datetime], None]
+
+
 @cache
-def prepare() -> Callable[[Path, datetime], None]:
+def prepare() -> Prepare:
     """Return the template's own function, loaded from its file as a platform would."""
-    spec = importlib.util.spec_from_file_location("flights_prepare", TEMPLATE / "prepare.py")
+    return _load(TEMPLATE / "prepare.py")
+
+
+def prepare_from(path: Path, text: str) -> Prepare:
+    """Write another text of prepare.py and return its function."""
+    path.write_text(text, encoding="utf-8")
+    return _load(path)
+
+
+def _load(path: Path) -> Prepare:
+    spec = importlib.util.spec_from_file_location("flights_prepare", path)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    function: Callable[[Path, datetime], None] = module.prepare
+    function: Prepare = module.prepare
     return function
 
 
@@ -46,12 +59,26 @@ def project_at(folder: Path, now: datetime) -> Path:
 
 
 def open_feeds(feeds: Path) -> duckdb.DuckDBPyConnection:
-    """Return a connection with a view per feed whose columns are the files' own texts."""
+    """Return a connection with a table per feed whose columns are the files' own texts."""
     connection = duckdb.connect()
+    connection.execute("set TimeZone = 'UTC'")
     for path in sorted(feeds.iterdir()):
         pattern = f"{path}/*.csv" if path.is_dir() else str(path)
-        connection.read_csv(pattern, all_varchar=True, filename=True).create_view(path.stem)
+        connection.read_csv(pattern, all_varchar=True, filename=True).create(path.stem)
     return connection
+
+
+@cache
+def whole_year_opened() -> duckdb.DuckDBPyConnection:
+    """Return a connection with everything; readers take a cursor and leave it as it is."""
+    return open_feeds(whole_year() / "feeds")
+
+
+def count(connection: duckdb.DuckDBPyConnection, rows: str) -> int:
+    """Return how many rows a query gives, such as `from planes`."""
+    found = connection.execute(f"select count(*) from ({rows})").fetchone()  # noqa: S608
+    assert found
+    return int(found[0])
 
 
 def original(name: str) -> Path:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
-from flights_feeds import moment, open_feeds, original, whole_year
+from flights_feeds import moment, original, whole_year_opened
 
 # Worked out by hand from the package's columns (in the comment: sched_dep_time to sched_arr_time,
 # dep_time to arr_time). New York is UTC-5, in summer (10 March to 3 November 2013) UTC-4.
@@ -54,7 +54,7 @@ left join original o using (flight_id)
 """
 
 ORIGINAL = """
-create view original as select
+create temp view original as select
     printf('%d-%02d-%02d-%s-%s-%s-%04d', year::int, month::int, day::int, carrier, flight, origin,
         sched_dep_time::int) as flight_id,
     dep_time, arr_time
@@ -81,7 +81,7 @@ def flights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Flight]:
     folder = tmp_path_factory.mktemp("original")
     with zipfile.ZipFile(original("flights.csv.zip")) as archive:
         unzipped = archive.extract("flights.csv", folder)
-    with open_feeds(whole_year() / "feeds") as connection:
+    with whole_year_opened().cursor() as connection:
         connection.execute("set variable path = $path", {"path": unzipped})
         connection.execute(ORIGINAL)
         return {row[0]: Flight(*row) for row in connection.execute(FLIGHTS).fetchall()}

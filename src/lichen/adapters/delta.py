@@ -192,13 +192,10 @@ class DeltaLake:
         copy = scratch / "_delta_log"
         copy.mkdir(parents=True)
         try:
-            for path in _since_checkpoint(entries):
+            for path in _since_checkpoint(entries, log.version):
                 os.link(path, copy / path.name)
-            before = {path.name for path in copy.iterdir()}
             DeltaTable(str(scratch)).create_checkpoint()
-            made = sorted(path for path in copy.iterdir() if path.name not in before)
-            pointer = copy / _POINTER
-            for path in [path for path in made if path != pointer] + [pointer]:
+            for path in (copy / f"{log.version:020}.checkpoint.parquet", copy / _POINTER):
                 self._sync(path)
                 path.replace(entries / path.name)
                 self._sync(entries)
@@ -269,8 +266,13 @@ def _add(log: Log, staged: Staged) -> AddAction:
     )
 
 
-def _since_checkpoint(entries: Path) -> list[Path]:
-    """Return what says what the table is: the last checkpoint and the entries that follow it."""
-    checkpoints = sorted(entries.glob("*.checkpoint.parquet"))
-    first = checkpoints[-1].name.partition(".")[0] if checkpoints else ""
-    return checkpoints[-1:] + [p for p in entries.glob("*.json") if p.name >= first]
+def _since_checkpoint(entries: Path, version: int) -> list[Path]:
+    """Return what says what the table is: the last checkpoint before a version and what follows.
+
+    A checkpoint of the version itself may be there from a writer that died before it moved the
+    pointer: it is left out, and made again.
+    """
+    below = f"{version:020}"
+    checkpoints = sorted(p for p in entries.glob("*.checkpoint.parquet") if p.name < below)[-1:]
+    first = checkpoints[0].name.partition(".")[0] if checkpoints else ""
+    return checkpoints + [path for path in entries.glob("*.json") if path.name >= first]

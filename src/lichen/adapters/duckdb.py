@@ -96,8 +96,8 @@ class DuckDB:
             _refuse_what_delta_cannot_hold(columns)
             try:
                 rows = _copy(cursor, text(query), path)
-                _sync(path)
-                _sync(path.parent)
+                sync(path)
+                sync(path.parent)
             except BaseException:
                 with suppress(FileNotFoundError):
                     path.unlink()
@@ -172,7 +172,8 @@ def _refuse_what_delta_cannot_hold(columns: Sequence[Column]) -> None:
             )
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -7,7 +7,7 @@ WHERE and the projections then work on rows as they always do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 from sqlglot import exp
@@ -115,6 +115,19 @@ def qualified(
     return tree
 
 
+def resolved(tree: exp.Select) -> Callable[[exp.Expr], exp.Expr]:
+    """Return what reads declared expressions: a name means an output column of the qualified tree
+    before it means an input's."""
+    named = dict(zip(tree.named_selects, tree.selects, strict=True))
+
+    def column(node: exp.Expr) -> exp.Expr:
+        if isinstance(node, exp.Column) and not node.table and node.name.lower() in named:
+            return exp.paren(named[node.name.lower()].unalias().copy())
+        return node
+
+    return lambda expression: expression.copy().transform(column)
+
+
 def _sides(tree: exp.Select, inputs: Mapping[str, exp.Query]) -> list[exp.Select]:
     """Return the spans of each relation in FROM order, with the columns that the tree reads."""
     read: dict[str, dict[str, None]] = {}
@@ -132,9 +145,8 @@ def _side(versions: exp.Query, alias: str, read: Iterable[str]) -> exp.Select:
 
 def _inner_join(left: exp.Select, right: exp.Select, on: exp.Expr) -> exp.Select:
     """Return the pairs that match, each for the time in which both sides hold."""
-    return (
-        _matched(on, columns_of(left), columns_of(right)).with_("l", as_=left).with_("r", as_=right)
-    )
+    matched = _matched(on, columns_of(left), columns_of(right))
+    return matched.with_("_l", as_=left).with_("_r", as_=right)
 
 
 def _left_join(left: exp.Select, right: exp.Select, on: exp.Expr) -> exp.Select:
@@ -147,14 +159,14 @@ def _left_join(left: exp.Select, right: exp.Select, on: exp.Expr) -> exp.Select:
     matched = _matched(on, users, others).select(
         exp.alias_(col("_key", "l"), "_left"), exp.alias_(col("_known_at", "l"), "_since")
     )
-    pieces = exp.select(*map(col, (*users, *others, *_PIECE))).from_("m")
+    pieces = exp.select(*map(col, (*users, *others, *_PIECE))).from_("_m")
     return (
         exp.select(*map(col, (*users, *others, *_PIECE)))
         .from_(exp.union(pieces, _gaps(users, others), distinct=False).subquery("u"))
-        .with_("l", as_=left)
-        .with_("r", as_=right)
-        .with_("m", as_=matched)
-        .with_("steps", as_=_matches_over_time())
+        .with_("_l", as_=left)
+        .with_("_r", as_=right)
+        .with_("_m", as_=matched)
+        .with_("_steps", as_=_matches_over_time())
     )
 
 
@@ -179,8 +191,8 @@ def _matched(on: exp.Expr, users: Iterable[str], others: Iterable[str]) -> exp.S
             both("greatest", "_arrived_at"),
             exp.alias_(exp.func("list_concat", col("_from", "l"), col("_from", "r")), "_from"),
         )
-        .from_("l")
-        .join("r", on=exp.and_(on, together))
+        .from_(rel("_l", "l"))
+        .join(rel("_r", "r"), on=exp.and_(on, together))
     )
 
 
@@ -191,9 +203,9 @@ def _matches_over_time() -> exp.Select:
         named = {"_left": col(key), "_since": col(since), "_at": col(at), "_d": exp.convert(delta)}
         return exp.select(*(exp.alias_(e, name) for name, e in named.items())).from_(source)
 
-    ends = edges("m", "_left", "_since", "_until", -1).where(present("_until"))
-    starts = edges("m", "_left", "_since", "_known_at", 1)
-    opening = edges("l", "_key", "_known_at", "_known_at", 0)
+    ends = edges("_m", "_left", "_since", "_until", -1).where(present("_until"))
+    starts = edges("_m", "_left", "_since", "_known_at", 1)
+    opening = edges("_l", "_key", "_known_at", "_known_at", 0)
     every = exp.union(exp.union(opening, starts, distinct=False), ends, distinct=False)
     row = [col("_left"), col("_since")]
 
@@ -233,8 +245,8 @@ def _gaps(users: Iterable[str], others: Iterable[str]) -> exp.Select:
             col("_arrived_at", "l"),
             exp.alias_(exp.func("list_concat", col("_from", "l"), nobody), "_from"),
         )
-        .from_("l")
-        .join(exp.to_table("steps").as_("s"), on=same)
+        .from_(rel("_l", "l"))
+        .join(rel("_steps", "s"), on=same)
         .where(alone)
     )
 

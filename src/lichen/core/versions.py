@@ -123,12 +123,14 @@ def as_versions(held: exp.Query) -> exp.Select:
         held.subquery("h")
     )
     rest = (*users, "_key", "_arrived_at", "_from")
-    starts = exp.select(*map(col, rest), col("_known_at"), flag("_deleted", value=False)).from_("m")
+    starts = exp.select(*map(col, rest), col("_known_at"), flag("_deleted", value=False)).from_(
+        "_m"
+    )
     ends = (
         exp.select(
             *map(col, rest), exp.alias_(col("_until"), "_known_at"), flag("_deleted", value=True)
         )
-        .from_("m")
+        .from_("_m")
         .where(before(col("_until"), col("_next")), present("_until"))
     )
     row = exp.Window(this=exp.RowNumber(), order=ordered("_known_at", "_key", "_deleted"))
@@ -137,8 +139,8 @@ def as_versions(held: exp.Query) -> exp.Select:
             *map(col, (*users, "_key", "_known_at", "_arrived_at", "_deleted", "_from")),
             exp.alias_(exp.Sub(this=row, expression=exp.Literal.number(1)), "_row"),
         )
-        .from_(exp.union(starts, ends, distinct=False).subquery("u"))
-        .with_("m", as_=met)
+        .from_(exp.union(starts.from_("_m"), ends, distinct=False).subquery("u"))
+        .with_("_m", as_=met)
     )
 
 

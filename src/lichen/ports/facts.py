@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from lichen.core.steps import AnyStep, Seen, signature
-from lichen.ports.lake import Commit
 from lichen.ports.ledger import Record, State
 
 S = TypeVar("S", bound=AnyStep)
 Leaves = Mapping[str, int]  # a source's id to the sequence that the data reflects
+
+
+class Live(NamedTuple):
+    """A model's metric in service, over predictions whose outcome is known.
+
+    `low` and `high` are the ends of its interval on the holdout.
+    """
+
+    metric: str
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Observed(NamedTuple):
+    """How a trained model does: labels that became known since, and its metric in service."""
+
+    new_labels: int
+    live: Live | None
 
 
 @dataclass(frozen=True)
@@ -24,7 +42,7 @@ class Facts:
     run: str = ""
     files: Mapping[str, tuple[Seen, ...]] = field(default_factory=dict)
     logs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    commits: Mapping[str, Commit] = field(default_factory=dict)
+    observed: Mapping[str, Observed] = field(default_factory=dict)
 
     def done(self, node: str) -> Record | None:
         """Return the newest record of a node that came to something."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import sqlglot
@@ -37,11 +38,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Library:
-    """What may be asked: published nodes, and the engine that reads them."""
+    """What may be asked: published nodes, the engine that reads them, and the target's folder."""
 
     project: Project
     shelf: Shelf
     engine: Engine
+    folder: Path
 
 
 def query(sql: str, library: Library, at: Instant) -> Answer:

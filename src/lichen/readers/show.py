@@ -21,6 +21,7 @@ from lichen.readers.query import Library
 from lichen.readers.values import plain
 from lichen.stages.context import verdict_table
 from lichen.stages.features.spec import Features
+from lichen.stages.models.run import model_folder
 from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.spec import Outcome
 from lichen.stages.services.spec import Service
@@ -46,7 +47,9 @@ def show(name: Name, library: Library, state: State, at: Instant, *, rows: int =
     match node:
         case Features() | Outcome():
             told["columns"] = list(project.columns[name])
-        case Model() | Service():
+        case Model():
+            told |= {**_made(record), "card": _card(name, record, library)}
+        case Service():
             told |= _made(record)
         case _:
             told |= _stored(name, node, library, at, rows)
@@ -190,6 +193,12 @@ def _current(
     query = exp.select(*map(col, users)).from_(now.subquery("c")).order_by(col("_row")).limit(rows)
     found = library.engine.rows(query, library.shelf.relations([record.node]))
     return [{name: plain(value) for name, value in row.items()} for row in found]
+
+
+def _card(name: Name, record: Record | None, library: Library) -> str | None:
+    if record is None:
+        return None
+    return str(model_folder(library.folder, name.name, record.sequence) / "card.md")
 
 
 def _made(record: Record | None) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """What every engine must do. Subclass `EngineKit` in a test file and return yours from `engine`."""
 
-# ruff: noqa: S101 - a kit asserts
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,6 +1,5 @@
 """What every lake must do. Subclass `LakeKit` in a test file; return yours from `lake`."""
 
-# ruff: noqa: S101 - a kit asserts
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -28,7 +28,6 @@ from lichen.stages.features.compiled import compiled
 from lichen.stages.features.spec import Features
 
 WORLDS = 1000
-START = datetime(2013, 1, 1, tzinfo=UTC)
 PATH = Path("features/f.sql")
 
 
@@ -99,9 +98,13 @@ class Seen(NamedTuple):
 
 
 def seen(rows: Iterable[Row], question: Question, *, declared: bool) -> list[Seen]:
-    """Replay each key's versions up to the question: the last that has taken effect is its state."""
+    """Replay each key's versions up to the question: the last that has taken effect is its state.
+
+    Of several versions of a key at one moment only the last one ever was.
+    """
     state: dict[str, tuple[Row, int]] = {}
-    for row in sorted((r for r in rows if r.known is not None), key=lambda r: (r.known, r.row)):
+    last = {(r.key, r.known): r for r in sorted(rows, key=lambda r: r.row) if r.known is not None}
+    for row in sorted(last.values(), key=lambda r: r.known or 0):
         start = row.known
         assert start is not None
         if declared and not row.deleted and row.event is not None and row.lag is not None:
@@ -149,13 +152,12 @@ def worlds() -> Worlds:
     asked = [question for each in questions for question in each]
     load(db, "raw", Row._fields, [row for each in rows for row in each])
     load(db, "asked", ("q", *Question._fields), [(i, *q) for i, q in enumerate(asked)])
-    hour = "timestamptz '2013-01-01 00:00:00+00' + interval 1 hour *"
+    db.execute("create macro hour(h) as timestamptz '2013-01-01 00:00:00+00' + interval 1 hour * h")
     db.execute(
-        f"create table t as select world, entity, {hour} event as event, lag, value, row as _row,"
-        f" key as _key, {hour} known as _known_at, now() as _arrived_at, deleted as _deleted"
-        " from raw"
+        "create table t as select world, entity, hour(event) as event, lag, value, row as _row,"
+        " key as _key, hour(known) as _known_at, now() as _arrived_at, deleted as _deleted from raw"
     )
-    db.execute(f'create table q as select q as _q, {hour} "at" as _at, world, entity from asked')
+    db.execute('create table q as select q as _q, hour("at") as _at, world, entity from asked')
     return Worlds(list(rows), asked, db)
 
 
@@ -201,7 +203,7 @@ def test_latest(worlds: Worlds, declared: bool, max_age: int | None) -> None:
         "select value, world * 100 as w from t", "latest", declared=declared, max_age=limit
     )
     found = [(value, origin) for value, _, origin in worlds.answers(definition)]
-    expected = []
+    expected: list[tuple[int | None, list[int] | None]] = []
     for question in worlds.questions:
         best = max(
             seen(worlds.rows[question.world], question, declared=declared),
@@ -258,9 +260,9 @@ LENGTHS = (5, 30, 200)
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_windows(worlds: Worlds, declared: bool) -> None:
-    shown = ", ".join(f"{aggregate} as a{i}" for i, aggregate in enumerate(AGGREGATES))
+    named = (parse_expression(f"{call} as a{i}", PATH) for i, call in enumerate(AGGREGATES))
     definition = features(
-        f"select {shown} from t",
+        text(exp.select(*named).from_("t")),
         "window",
         declared=declared,
         windows=tuple(timedelta(hours=h) for h in LENGTHS),
@@ -282,7 +284,8 @@ def test_windows(worlds: Worlds, declared: bool) -> None:
 
 def test_the_native_as_of_equals_the_portable_one(worlds: Worlds) -> None:
     right = parse_select(
-        "select world, entity, event, max(value) as f__v from t where event is not null group by world, entity, event",
+        "select world, entity, event, max(value) as f__v from t where event is not null"
+        " group by world, entity, event",
         PATH,
     )
     native, plain = (

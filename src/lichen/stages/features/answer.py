@@ -8,7 +8,7 @@ from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 
 from lichen.core.errors import FeaturesError
-from lichen.core.sql import DIALECT, col
+from lichen.core.sql import DIALECT, col, rel
 from lichen.stages.features.compiled import Compiled
 from lichen.stages.features.latest import latest
 from lichen.stages.features.windows import windows
@@ -22,9 +22,9 @@ def answer(
     Questions hold `_q`, `_at`, the entities' columns and those that request features read. With
     `lineage`, `{features}___from` holds the rows that a latest answer came from.
     """
-    asked = exp.select(*map(col, questions.named_selects)).from_("questions")
+    asked = exp.select(*map(col, questions.named_selects)).from_("_questions")
     result = exp.select(*(col(name, "q") for name in questions.named_selects)).from_(
-        exp.to_table("questions").as_("q")
+        rel("_questions", "q")
     )
     for index, each in enumerate(features):
         alias, name = f"f{index}", each.features.name.name
@@ -35,7 +35,7 @@ def answer(
             on=exp.EQ(this=col("_q", "q"), expression=col("_q", alias)),
             join_type="left",
         ).select(*(exp.alias_(col(c, alias), f"{name}__{c}", quoted=True) for c in shown))
-    return result.with_("questions", as_=questions)
+    return result.with_("_questions", as_=questions)
 
 
 def _answered(asked: exp.Select, each: Compiled) -> exp.Select:
@@ -61,10 +61,9 @@ def _answered(asked: exp.Select, each: Compiled) -> exp.Select:
 def _of_request(asked: exp.Select, each: Compiled) -> exp.Select:
     """Evaluate expressions on the questions' own columns: FROM request."""
     columns = [name for name in asked.named_selects if not name.startswith("_")]
-    request = exp.select(*map(col, columns)).from_(asked.subquery("a"))
-    schema = {"request": {name.lower(): "unknown" for name in columns}}
+    schema: dict[str, object] = {"request": {name.lower(): "unknown" for name in columns}}
     tree = qualify(each.features.select.copy(), dialect=DIALECT, schema=schema)
-    for table in list(tree.find_all(exp.Table)):
-        table.replace(asked.subquery(table.alias_or_name))
-    del request
-    return tree.select(col("_q", tree.args["from_"].this.alias_or_name))
+    request = tree.args["from_"].this
+    alias = request.alias_or_name
+    request.replace(asked.subquery(alias))
+    return tree.select(col("_q", alias))

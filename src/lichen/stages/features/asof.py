@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlglot import exp
 
-from lichen.core.sql import col
+from lichen.core.sql import col, rel
 from lichen.core.versions import ordered
 
 
@@ -34,7 +34,7 @@ def portable(
     keys = [col(name) for name in by]
     asked = exp.select(*keys, exp.alias_(col(at), "_moment"), exp.alias_(exp.null(), "_hit"))
     told = exp.select(*keys, exp.alias_(col(since), "_moment"), exp.alias_(col(since), "_hit"))
-    moments = exp.union(told.from_("r"), asked.from_("l"), distinct=False)
+    moments = exp.union(told.from_("_r"), asked.from_("_l"), distinct=False)
     newest = exp.Window(
         this=exp.Max(this=exp.Max(this=col("_hit"))), partition_by=keys, order=ordered("_moment")
     )
@@ -47,11 +47,11 @@ def portable(
     asked_then = exp.EQ(this=col("_moment", "s"), expression=col(at, "l"))
     return (
         _columns(left, right, by)
-        .from_("l")
+        .from_(rel("_l", "l"))
         .join(seen.subquery("s"), on=exp.and_(*_same(by, "s"), asked_then), join_type="left")
-        .join("r", on=exp.and_(*_same(by), hit), join_type="left")
-        .with_("l", as_=left)
-        .with_("r", as_=right)
+        .join(rel("_r", "r"), on=exp.and_(*_same(by), hit), join_type="left")
+        .with_("_l", as_=left)
+        .with_("_r", as_=right)
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlglot import exp
 
-from lichen.core.derive import derive, qualified
+from lichen.core.derive import derive, qualified, resolved
 from lichen.core.errors import FeaturesError
 from lichen.core.sql import col
 from lichen.core.versions import as_versions, present, spans
@@ -36,16 +36,7 @@ def compiled(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
         case "request":
             return Compiled(features, None, ())
         case "latest":
-            tree = qualified(features.select, inputs, where=features.where)
-            hidden = {name.lower() for name in features.entity}
-            if isinstance(features.event_time, exp.Column):
-                hidden.add(features.event_time.name.lower())
-            shown = [name for name in tree.named_selects if name not in hidden]
-            named = {
-                name: p.unalias() for name, p in zip(tree.named_selects, tree.selects, strict=True)
-            }
-            held = _held(features, inputs, features.select, named)
-            return Compiled(features, held, tuple(_named(col(name), name) for name in shown))
+            return _newest(features, inputs)
         case "window":
             return _windowed(features, inputs)
 
@@ -55,20 +46,31 @@ def feature_spans(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Se
     return compiled(features, inputs).held
 
 
+def _newest(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
+    """Read the SELECT row by row; entity and event time say where a row is, not what it says."""
+    tree = qualified(features.select, inputs, where=features.where)
+    place = {name.lower() for name in features.entity}
+    if isinstance(features.event_time, exp.Column):
+        place.add(features.event_time.name.lower())
+    shown = (name for name in tree.named_selects if name not in place)
+    held = _held(features, inputs, features.select, resolved(tree), tree.named_selects)
+    return Compiled(features, held, tuple(_named(col(name), name) for name in shown))
+
+
 def _held(
     features: Features,
     inputs: Mapping[str, exp.Query],
     select: exp.Select,
-    named: Mapping[str, exp.Expr],
+    meaning: Callable[[exp.Expr], exp.Expr],
+    names: Sequence[str] = (),
 ) -> exp.Select:
-    """Return the spans of a SELECT with entity, event time and the declared known time."""
+    """Return the spans of a SELECT of `names` with entity, event time and declared known time."""
     if features.event_time is None or not features.entity:
         raise FeaturesError("features of a table need entity and event_time", where=features.where)
-    entity = [name.lower() for name in features.entity]
-    extra = [_named(col(name), name) for name in entity if name not in named]
-    extra.append(_named(_moment(features.event_time, named), "_event_time"))
-    if features.known_at is not None:
-        extra.append(_named(_moment(features.known_at, named), "_declared"))
+    extra = [_named(col(name), name) for name in features.entity if name.lower() not in names]
+    for name, moment in (("_event_time", features.event_time), ("_declared", features.known_at)):
+        if moment is not None:
+            extra.append(_named(exp.cast(meaning(moment), "timestamptz"), name))
     held = derive(select.select(*extra), inputs, where=features.where)
     kept = [name for name in held.named_selects if name not in ("_declared", "_key", "_arrived_at")]
     dated = [present("_event_time")]
@@ -88,23 +90,9 @@ def _known() -> exp.Expr:
     return exp.case().when(col("_deleted"), col("_known_at")).else_(later)
 
 
-def _moment(expression: exp.Expr, named: Mapping[str, exp.Expr]) -> exp.Expr:
-    """Return a declared time, in which a name means an output column before an input's."""
-
-    def resolve(node: exp.Expr) -> exp.Expr:
-        if isinstance(node, exp.Column) and not node.table and node.name.lower() in named:
-            return exp.paren(named[node.name.lower()].copy())
-        return node
-
-    return exp.cast(expression.copy().transform(resolve), "timestamptz")
-
-
 def _windowed(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
     """Read the columns under each aggregate row by row; keep the aggregates for the question."""
-    if features.select.args.get("group"):
-        raise FeaturesError(
-            "window features are grouped by their entity: leave GROUP BY out", where=features.where
-        )
+    _refuse_what_windows_cannot(features)
     read: dict[str, exp.Alias] = {}
     entity = [name.lower() for name in features.entity]
 
@@ -127,7 +115,19 @@ def _windowed(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
     outputs = tuple(_named(p.unalias().transform(output), p.alias_or_name.lower()) for p in shown)
     rows = features.select.copy()
     rows.set("expressions", list(read.values()))
-    return Compiled(features, _held(features, inputs, rows, {}), outputs)
+    return Compiled(features, _held(features, inputs, rows, lambda e: e.copy()), outputs)
+
+
+def _refuse_what_windows_cannot(features: Features) -> None:
+    group, inner = features.select.args.get("group"), features.select.find(exp.Window)
+    what = "GROUP BY" if group else "OVER (…)" if inner else None
+    if what:
+        raise FeaturesError(
+            f"features over a window cannot use {what}",
+            where=features.where,
+            allowed=("aggregates of expressions of one row", "filter (where …)", "where"),
+            hint="they are grouped by their entity; everything else belongs into a table",
+        )
 
 
 def _refuse_unnamed(features: Features) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlglot import exp
 
-from lichen.core.sql import col, lit
+from lichen.core.sql import col, lit, rel
 from lichen.core.versions import before, columns_of, ordered
 from lichen.stages.features.asof import asof
 
@@ -27,22 +27,22 @@ def latest(
     names = [*columns_of(held), "_from"]
     rows = exp.select(*(col(name, "r") for name in names if name not in entity))
     number = exp.case().when(col("_stands", "f"), col("_best", "f")).else_(col("_n", "o"))
-    answers = exp.EQ(this=col("_n", "r"), expression=number)
+    answers: exp.Expr = exp.EQ(this=col("_n", "r"), expression=number)
     if max_age is not None:
         limit = exp.Add(this=col("_event_time", "r"), expression=lit(max_age))
         answers = exp.and_(answers, exp.LTE(this=col("_at", "q"), expression=limit))
     return (
         rows.select(col("_q", "q"), append=True)
-        .from_(exp.alias_(exp.to_table("asked"), "q", table=True))
-        .join(exp.to_table("found").as_("f"), on=_equal("_q", "q", "f"), join_type="left")
-        .join(exp.to_table("others").as_("o"), on=_equal("_q", "q", "o"), join_type="left")
-        .join(exp.to_table("ranked").as_("r"), on=answers, join_type="left")
+        .from_(rel("_asked", "q"))
+        .join(rel("_found", "f"), on=_equal("_q", "q", "f"), join_type="left")
+        .join(rel("_others", "o"), on=_equal("_q", "q", "o"), join_type="left")
+        .join(rel("_ranked", "r"), on=answers, join_type="left")
         .with_(
-            "asked", as_=exp.select("_q", *map(col, entity), "_at").from_(questions.subquery("q"))
+            "_asked", as_=exp.select("_q", *map(col, entity), "_at").from_(questions.subquery("q"))
         )
-        .with_("ranked", as_=_ranked(held))
-        .with_("found", as_=_found(entity))
-        .with_("others", as_=_others(entity))
+        .with_("_ranked", as_=_ranked(held))
+        .with_("_found", as_=_found(entity))
+        .with_("_others", as_=_others(entity))
     )
 
 
@@ -67,10 +67,10 @@ def _found(entity: Sequence[str]) -> exp.Select:
     )
     steps = (
         exp.select(*keys, col("_enter"), exp.alias_(best, "_best"))
-        .from_("ranked")
+        .from_("_ranked")
         .group_by(*keys, col("_enter"))
     )
-    asked = exp.select("_q", *keys, "_at").from_("asked")
+    asked = exp.select("_q", *keys, "_at").from_("_asked")
     return (
         exp.select(
             *(col(name, "c") for name in ("_q", *entity, "_at", "_best")),
@@ -78,7 +78,7 @@ def _found(entity: Sequence[str]) -> exp.Select:
         )
         .from_(asof(asked, steps, entity, at="_at", since="_enter").subquery("c"))
         .join(
-            exp.to_table("ranked").as_("r"),
+            rel("_ranked", "r"),
             on=exp.EQ(this=col("_best", "c"), expression=col("_n", "r")),
         )
     )
@@ -91,8 +91,8 @@ def _others(entity: Sequence[str]) -> exp.Select:
     stands = before(col("_at", "f"), col("_until", "r"))
     return (
         exp.select(col("_q", "f"), exp.alias_(exp.Max(this=col("_n", "r")), "_n"))
-        .from_(exp.to_table("found").as_("f"))
-        .join(exp.to_table("ranked").as_("r"), on=exp.and_(*same, entered, stands))
+        .from_(rel("_found", "f"))
+        .join(rel("_ranked", "r"), on=exp.and_(*same, entered, stands))
         .where(exp.Not(this=col("_stands", "f")))
         .group_by(col("_q", "f"))
     )

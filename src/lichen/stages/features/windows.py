@@ -13,7 +13,7 @@ from datetime import timedelta
 
 from sqlglot import exp
 
-from lichen.core.sql import col, lit
+from lichen.core.sql import col, lit, rel
 from lichen.core.time import short
 from lichen.core.versions import before, ordered
 from lichen.stages.features.aggregates import additive, is_call
@@ -33,7 +33,7 @@ def windows(
     gives for an empty set.
     """
     asked = exp.select("_q", *map(col, entity), "_at").from_(questions.subquery("q"))
-    result = exp.select(col("_q", "q")).from_(exp.to_table("asked").as_("q"))
+    result = exp.select(col("_q", "q")).from_(rel("_asked", "q"))
     for length in lengths:
         name = short(length)
         answers = _answers(held, entity, outputs, length)
@@ -41,7 +41,7 @@ def windows(
             answers.subquery(f"w{name}"),
             on=exp.EQ(this=col("_q", "q"), expression=col("_q", f"w{name}")),
         ).select(*(col(f"{output.alias}_{name}", f"w{name}") for output in outputs))
-    return result.with_("asked", as_=asked)
+    return result.with_("_asked", as_=asked)
 
 
 def _answers(
@@ -51,8 +51,8 @@ def _answers(
     calls = {node.sql(): node for output in outputs for node in _calls(output)}
     sums = {text: call for text, call in calls.items() if additive(call)}
     rest = {text: call for text, call in calls.items() if text not in sums}
-    answered = {text: exp.null() for text in calls}
-    result = exp.select(col("_q", "a")).from_(exp.to_table("asked").as_("a"))
+    answered: dict[str, exp.Expr] = {}
+    result = exp.select(col("_q", "a")).from_(rel("_asked", "a"))
     if sums:
         totals, formulas = _totals(entity, sums)
         answered |= formulas
@@ -71,7 +71,7 @@ def _answers(
         exp.alias_(o.this.transform(filled), f"{o.alias}_{short(length)}", quoted=True)
         for o in outputs
     )
-    return result.select(*named).with_("lives", as_=_lives(held, length))
+    return result.select(*named).with_("_lives", as_=_lives(held, length))
 
 
 def _calls(output: exp.Expr) -> list[exp.Expr]:
@@ -111,7 +111,7 @@ def _totals(
         formulas[text] = parts.formula(*columns)
     values = {f"_t{i}": value for i, value in enumerate(totals.values())}
     counted = {f"_t{i}" for i, (kind, _) in enumerate(totals) if kind == "n"}
-    asked = exp.select("_q", *map(col, entity), "_at").from_("asked")
+    asked = exp.select("_q", *map(col, entity), "_at").from_("_asked")
     running = _running(entity, values, counted)
     found = asof(asked, running, entity, at="_at", since="_moment")
     return exp.select("_q", *values).from_(found.subquery("f")), formulas
@@ -134,7 +134,7 @@ def _running(
     keys = [col(name) for name in entity]
     valued = exp.select(
         *keys, "_enter", "_leave", *(exp.alias_(v, name) for name, v in values.items())
-    ).from_("lives")
+    ).from_("_lives")
 
     def edge(moment: str, sign: int) -> exp.Select:
         return exp.select(
@@ -142,7 +142,7 @@ def _running(
             exp.alias_(col(moment), "_moment"),
             exp.alias_(exp.convert(sign), "_sign"),
             *values,
-        ).from_("valued")
+        ).from_("_valued")
 
     def total(name: str) -> exp.Expr:
         kind = exp.Count if name in counted else exp.Sum
@@ -161,7 +161,7 @@ def _running(
         exp.select(*keys, "_moment", *map(total, values))
         .from_(exp.union(edge("_enter", 1), edge("_leave", -1), distinct=False).subquery("e"))
         .group_by(*keys, col("_moment"))
-        .with_("valued", as_=valued)
+        .with_("_valued", as_=valued)
     )
 
 
@@ -176,7 +176,7 @@ def _ranged(
     stretch = exp.Add(this=_stretch(col("_enter"), length), expression=col("_more"))
     near = (
         exp.select("*", exp.alias_(stretch, "_stretch"))
-        .from_("lives")
+        .from_("_lives")
         .join(exp.values([(0,), (1,)], alias="twice", columns=["_more"]), join_type="cross")
     )
     inside = exp.and_(
@@ -189,7 +189,7 @@ def _ranged(
     named = (exp.alias_(_over_present(c), columns[text].name) for text, c in calls.items())
     ranged = (
         exp.select(col("_q", "a"), *named)
-        .from_(exp.to_table("asked").as_("a"))
+        .from_(rel("_asked", "a"))
         .join(near.subquery("r"), on=inside, join_type="left")
         .group_by(col("_q", "a"))
     )

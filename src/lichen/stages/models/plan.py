@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from lichen.core.steps import Input, Train
 from lichen.core.time import Instant
-from lichen.ports.facts import Facts, Upcoming
+from lichen.ports.facts import Facts, Observed, Upcoming
+from lichen.stages.models.policy import due
 from lichen.stages.models.spec import Model
 
 
@@ -18,14 +19,14 @@ def plan_model(
     model: Model,
     reads: tuple[str, ...],
     fingerprint: str,
-    live: dict[str, object],
+    observed: Observed | None,
     now: Instant,
     facts: Facts,
     so_far: Upcoming,
 ) -> None:
     """Add a Train step for a new or changed definition, or where the retrain policy says so.
 
-    `reads` names the tables and sources below the model; `live` is what its services measured.
+    `reads` names the tables and sources below the model; `observed` is how it did since then.
     """
     node = str(model.name)
     done = facts.done(node)
@@ -40,7 +41,13 @@ def plan_model(
     elif done.facts["leaves"] == leaves:
         reason = None
     else:
-        reason = None
+        reason = due(
+            model.retrain,
+            trained_at=done.now,
+            now=now,
+            new_labels=observed.new_labels if observed else 0,
+            live=observed.live if observed else None,
+        )
     if reason is None:
         return
     step = Train(

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 from lichen.core.time import Instant, iso, short
+from lichen.ports.facts import Live
 from lichen.stages.models.metric import METRICS
 from lichen.stages.models.spec import Retrain
-
-
-class Live(NamedTuple):
-    """The model's metric in service, over predictions whose outcome is known."""
-
-    metric: str
-    value: float | None
-    low: float | None  # the holdout's interval
-    high: float | None
 
 
 def due(

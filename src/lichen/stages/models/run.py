@@ -1,2 +1,208 @@
-"""Training (being written)."""
-def train(*a): raise NotImplementedError
+"""Training: a pinned training set, a search without the holdout, a judged and saved model."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from lichen.core.errors import ModelError, Where
+from lichen.core.steps import Done, Result, Train
+from lichen.core.time import Instant, iso
+from lichen.ports.learner import Estimators, Learner, Samplers
+from lichen.stages.context import Context
+from lichen.stages.models.ask import Inquiry, asked, relations_of
+from lichen.stages.models.card import Report, card, encoded
+from lichen.stages.models.data import TrainingSet, task_of
+from lichen.stages.models.evaluate import slice_columns
+from lichen.stages.models.metric import Metric, choose
+from lichen.stages.models.recipe import Auto
+from lichen.stages.models.report import Subject, report
+from lichen.stages.models.split import Split, split
+from lichen.stages.models.train import Training, train_auto, train_own, train_plain
+from lichen.stages.models.trained import Loader, Trained, load, save
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Learners:
+    """What training may use: candidates by name, the sampler of settings, users' estimators."""
+
+    candidates: Mapping[str, Learner]
+    samplers: Samplers
+    estimators: Estimators
+
+
+def train(step: Train, inquiry: Inquiry, learners: Learners, ctx: Context) -> Result:
+    """Train a new version of a model and judge it on the holdout; returns its facts.
+
+    The search is handed the training rows only; the keys that it read and those of the holdout
+    are recorded with their digests, so that the ledger can prove that they never met.
+    """
+    model, now = inquiry.model, ctx.now
+    recipe = _recipe(inquiry, ctx.root)
+    ctx.progress("reading the training set")
+    rows = training_rows(inquiry, ctx, now)
+    parts = split(rows, model.holdout, now)
+    metric = choose(model.metric, task_of(parts.training.label))
+    ctx.progress(f"searching on {len(parts.training):,} rows")
+    training = _train(parts.training, recipe, metric, learners, model.seed)
+    plain = train_plain(parts.training, metric, learners.candidates["linear"], seed=model.seed)
+    ctx.progress(f"judging on {len(parts.holdout):,} rows")
+    sliced = slice_columns(parts.holdout.frame, model.slices)
+    subject = Subject(model.name.name, inquiry.outcome.name.name, now, model.seed)
+    told = report(subject, parts, training, plain, metric, sliced)
+    folder = model_folder(ctx.folder, model.name.name, step.sequence)
+    sha256 = _store(folder, training.trained, told, parts, training)
+    facts = _facts(step, inquiry, told, parts, sha256, ctx)
+    ctx.intend(step, {"fingerprint": step.fingerprint}, facts, ())
+    return Done(facts=facts)
+
+
+def training_rows(
+    inquiry: Inquiry, ctx: Context, now: Instant, *, since: Instant | None = None
+) -> TrainingSet:
+    """Return the questions with what was known at each and the labels known by `now`.
+
+    Rows that share a day share their luck: `group` is the day of the question (UTC).
+    """
+    query = asked(inquiry, ctx.shelf, now, since=since)
+    frame = ctx.engine.frame(query, relations_of(inquiry, ctx.shelf))
+    return as_training_set(frame, timed=inquiry.outcome.predict_at is not None)
+
+
+def as_training_set(frame: pd.DataFrame, *, timed: bool) -> TrainingSet:
+    """Return a frame of `asked` as a training set."""
+    columns = [c for c in frame.columns if "__" in str(c) and not str(c).startswith("_")]
+    at = frame["_at"] if timed else None
+    return TrainingSet(
+        frame=frame[columns],
+        label=frame["_label"],
+        key=frame["_key"],
+        at=at,
+        group=at.dt.strftime("%Y-%m-%d") if at is not None else None,
+        label_known_at=frame["_label_known_at"] if timed else None,
+    )
+
+
+def model_folder(folder: Path, model: str, version: int) -> Path:
+    """Return where a version of a model of this target is kept."""
+    return folder / "models" / model / str(version)
+
+
+def load_version(
+    folder: Path, model: str, version: int, learners: Learners, sha256: str
+) -> Trained:
+    """Return a stored version of a model; raises ModelError where a file is not what it was."""
+    loaders: dict[str, Loader] = {**learners.candidates, "own": learners.estimators}
+    return load(model_folder(folder, model, version), loaders, sha256=sha256)
+
+
+def _recipe(inquiry: Inquiry, root: Path) -> Any:
+    """Import the model's file and call its function with the names of its features."""
+    model = inquiry.model
+    spec = importlib.util.spec_from_file_location(f"lichen_model_{model.path.stem}", model.path)
+    if spec is None or spec.loader is None:
+        raise ModelError("this file cannot be run as Python", where=model.where)
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, str(root))
+    try:
+        spec.loader.exec_module(module)
+        return getattr(module, model.function)(*(f.name.name for f in inquiry.features))
+    except Exception as error:
+        trace, line = error.__traceback__, 0
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == str(model.path):
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        raise ModelError(
+            f"the model's function did not finish: {type(error).__name__}: {error}",
+            where=Where(model.path, line),
+            hint="it is called with the names of its features, and returns auto(…) or a "
+            "scikit-learn estimator",
+        ) from error
+    finally:
+        sys.path.remove(str(root))
+
+
+def _train(
+    rows: TrainingSet, recipe: Any, metric: Metric, learners: Learners, seed: int
+) -> Training:
+    if isinstance(recipe, Auto):
+        return train_auto(rows, recipe, metric, learners.candidates, learners.samplers, seed=seed)
+    return train_own(rows, recipe, metric, learners.estimators)
+
+
+def _store(folder: Path, trained: Trained, told: Report, parts: Split, training: Training) -> str:
+    """Write everything beside the final place, make it durable, then give it its name."""
+    draft = folder.with_name(f".{folder.name}.draft")
+    for old in (draft, folder):  # what a run that died here left; no record speaks of it
+        if old.exists():
+            shutil.rmtree(old)
+    sha256 = save(trained, draft)
+    (draft / "report.json").write_bytes(encoded(told))
+    (draft / "card.md").write_text(card(told), "utf-8")
+    keys = {"search": training.reading.keys, "holdout": tuple(map(str, parts.holdout.key))}
+    (draft / "keys.json").write_bytes(msgspec.json.encode(keys))
+    for path in (*draft.iterdir(), draft):
+        _sync(path)
+    draft.rename(folder)
+    _sync(folder.parent)
+    return sha256
+
+
+def _facts(
+    step: Train, inquiry: Inquiry, told: Report, parts: Split, sha256: str, ctx: Context
+) -> dict[str, Any]:
+    records = ctx.shelf.records
+    told_back = [node for node in inquiry.feedback if node in records]
+    held_out = tuple(map(str, parts.holdout.key))
+    facts = dict(msgspec.to_builtins(told))
+    facts |= {
+        "version": step.sequence,
+        "now": iso(ctx.now),
+        "sha256": sha256,
+        "columns": [],
+        "leaves": _leaves(inquiry, ctx),
+        "snapshot": {node: records[node].id for node in (*inquiry.nodes, *told_back)},
+        "read": {"rows": told.read_rows, "sha256": told.read_digest},
+        "held_out": {"rows": len(held_out), "sha256": _digest(held_out)},
+        "holdout_begins": iso(parts.cutoff) if parts.cutoff else None,
+        "holdout_days": _days(inquiry.model.holdout),
+    }
+    return facts
+
+
+def _leaves(inquiry: Inquiry, ctx: Context) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for node in inquiry.nodes:
+        found |= ctx.shelf.records[node].facts["leaves"]
+    return found
+
+
+def _days(holdout: timedelta | float) -> float | None:
+    return holdout.total_seconds() / 86400 if isinstance(holdout, timedelta) else None
+
+
+def _digest(keys: tuple[str, ...]) -> str:
+    lines = (f"{len(key)}:{key}" for key in keys)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -12,10 +12,6 @@ from lichen.core.errors import ModelError, Where
 from lichen.core.names import Kind, Name
 from lichen.core.time import duration
 
-METRICS = (
-    "roc_auc", "log_loss", "brier", "average_precision", "accuracy", "ece", "rmse", "mae", "r2",
-)  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Retrain:

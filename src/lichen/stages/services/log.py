@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lichen.core.names import Name
+
 
 def log_folder(folder: Path, service: str) -> Path:
     """Return where a service of a target writes its logs."""
     return folder / "log" / service
+
+
+def of_table(path: str, table: Name) -> bool:
+    """Return whether a log file holds the lines of a table: `predictions-….ndjson` and so on."""
+    return path.rpartition("/")[2].startswith(f"{table.kind.value}-")
 
 
 def log_sizes(folder: Path, service: str) -> dict[str, int]:

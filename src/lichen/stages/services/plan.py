@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from lichen.core.names import Kind, Name
+from lichen.core.names import Name
 from lichen.core.steps import Drain, Promote, Train
 from lichen.ports.facts import Facts, Upcoming
+from lichen.stages.services.log import of_table
 from lichen.stages.services.spec import Service
 
 
-def plan_drain(service: Service, facts: Facts, so_far: Upcoming) -> None:
-    """Add a Drain step where the service wrote log lines that no table holds yet."""
-    node = str(Name(Kind.predictions, service.name.name))
-    feedback = str(Name(Kind.feedback, service.name.name))
+def plan_drain(service: Service, table: Name, facts: Facts, so_far: Upcoming) -> None:
+    """Add a Drain step where the service wrote log lines that `table` does not hold yet."""
+    node = str(table)
     done = facts.done(node)
-    for table in (node, feedback):
-        so_far.leaves[table] = dict(done.facts["leaves"]) if done else {}
+    so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
     cursor = done.facts["cursor"] if done else {}
+    sizes = facts.logs.get(str(service.name), {})
     log = tuple(
         (path, int(cursor.get(path, 0)), size)
-        for path, size in sorted(facts.logs.get(str(service.name), {}).items())
-        if size > int(cursor.get(path, 0))
+        for path, size in sorted(sizes.items())
+        if of_table(path, table) and size > int(cursor.get(path, 0))
     )
     if not log:
         return
     step = Drain(
         node=node,
-        reason=f"{sum(end - start for _, start, end in log):,} bytes of its log are new",
+        reason=f"{sum(end - start for _, start, end in log):,} bytes of the service's log are new",
         sequence=0,
         log=log,
     )
     if facts.stuck(step):
         return
     numbered = so_far.steps[node] = facts.numbered(step)
-    for table in (node, feedback):
-        so_far.leaves[table] = {node: numbered.sequence}
+    so_far.leaves[node] = {node: numbered.sequence}
 
 
 def plan_promote(service: Service, facts: Facts, so_far: Upcoming) -> None:

@@ -132,8 +132,7 @@ def _at_now(table: Table, inputs: Inputs, now: Instant) -> exp.Select:
     select = select.select(
         exp.alias_(known[0], "_known_at"), exp.alias_(known[1], "_arrived_at"), copy=False
     )
-    outer = exp.select("*", exp.alias_(key_text(key), "_key")).from_(select.subquery("s"))
-    return outer
+    return exp.select("*", exp.alias_(key_text(key), "_key")).from_(select.subquery("s"))
 
 
 def _plain(rows: exp.Select) -> exp.Select:
