@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command, bound, _ = _app().parse_args(words, print_error=False, exit_on_error=False)
     except CycloptsError as error:
         return _misused(error, words)
+    # Of what is wrong with a user's SQL our own errors speak.
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
     try:
         return int(command(*bound.args, **bound.kwargs) or FINE)
     except KeyboardInterrupt:

@@ -21,12 +21,10 @@ if TYPE_CHECKING:
 class Options:
     """Where the project is, and how to answer."""
 
-    folder: Annotated[
-        Path, Parameter(name=("-C", "--folder"), help="The project's folder.")
-    ] = Path()
-    target: Annotated[
-        str, Parameter(name="--target", help="An environment of lichen.yml.")
-    ] = "dev"
+    folder: Annotated[Path, Parameter(name=("-C", "--folder"), help="The project's folder.")] = (
+        Path()
+    )
+    target: Annotated[str, Parameter(name="--target", help="An environment of lichen.yml.")] = "dev"
     json: Annotated[
         bool, Parameter(name="--json", negative=(), help="Answer with one JSON object.")
     ] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,13 +22,9 @@ def parse_select(text: str, path: Path, *, first_line: int = 1) -> exp.Select:
     try:
         trees = [tree for tree in sqlglot.parse(text, dialect=DIALECT) if tree is not None]
     except sqlglot.errors.ParseError as error:
-        first = error.errors[0] if error.errors else {}
-        line = int(first.get("line") or 1) + first_line - 1
-        what = first.get("description") or str(error)
-        near = f" near {first['highlight']!r}" if first.get("highlight") else ""
-        raise LichenError(
-            f"this SQL does not read: {what}{near}", where=Where(path, line)
-        ) from error
+        what, line = mistake_in(error)
+        where = Where(path, line + first_line - 1)
+        raise LichenError(f"this SQL does not read: {what}", where=where) from error
     except sqlglot.errors.TokenError as error:
         raise LichenError(
             f"this SQL does not read: {error}", where=Where(path, first_line)
@@ -37,6 +34,16 @@ def parse_select(text: str, path: Path, *, first_line: int = 1) -> exp.Select:
             "this must be exactly one SELECT", where=Where(path, first_line), allowed=("SELECT …",)
         )
     return trees[0]
+
+
+def mistake_in(error: sqlglot.errors.ParseError) -> tuple[str, int]:
+    """Return what a parser says in words, and on which line."""
+    first = error.errors[0] if error.errors else {}
+    what = str(first.get("description") or error).rstrip(".")
+    what = re.sub(r"<Token token_type: TokenType.SENTINEL[^>]*>", "the end", what)
+    what = re.sub(r"<Token token_type: [^,]*, text: (.*?), line: [^>]*>", r"'\1'", what)
+    near = f" near {first['highlight']!r}" if first.get("highlight") else ""
+    return f"{what[:1].lower()}{what[1:]}{near}", int(first.get("line") or 1)
 
 
 def parse_expression(text: str, path: Path, *, line: int = 0) -> exp.Expr:

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from lichen.core.errors import LakeError, QueryError
 from lichen.core.names import Kind, Name
-from lichen.core.sql import DIALECT, col, lit, rel
+from lichen.core.sql import DIALECT, col, lit, mistake_in, rel
 from lichen.core.time import Instant
 from lichen.core.versions import OWN, columns_of, current
 from lichen.ports.engine import Engine
@@ -70,11 +70,8 @@ def read_only(sql: str) -> exp.Query:
     try:
         trees = [tree for tree in sqlglot.parse(sql, dialect=DIALECT) if tree is not None]
     except sqlglot.errors.ParseError as error:
-        told = error.errors[0] if error.errors else {}
-        near = f" near {told['highlight']!r}" if told.get("highlight") else ""
-        what = told.get("description") or "it does not parse"
-        place = f"line {told.get('line', 1)}, column {told.get('col', 1)}"
-        raise QueryError(f"this SQL does not read ({place}): {what}{near}") from error
+        what, line = mistake_in(error)
+        raise QueryError(f"this SQL does not read, on line {line}: {what}") from error
     except sqlglot.errors.TokenError as error:
         raise QueryError(f"this SQL does not read: {error}") from error
     if len(trees) != 1 or not isinstance(trees[0], _SELECTS):
@@ -163,12 +160,14 @@ def _is_cte(table: exp.Table) -> bool:
 
 
 def _visible(with_: exp.With, inside: exp.CTE | None) -> set[str]:
-    found = []
+    found: set[str] = set()
     for cte in with_.expressions:
+        if cte is inside and not with_.recursive:
+            return found
+        found.add(cte.alias.lower())
         if cte is inside:
-            return {*found, cte.alias.lower()} if with_.recursive else set(found)
-        found.append(cte.alias.lower())
-    return set(found)
+            return found
+    return found
 
 
 def _node(table: exp.Table, library: Library) -> str:
@@ -283,5 +282,3 @@ def _apart(names: Iterable[str]) -> list[str]:
             unique = f"{name}_{count}"
         found.append(unique)
     return found
-
-

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlglot import exp
@@ -31,7 +32,9 @@ from lichen.stages.tables.spec import Table
 EXAMPLES = 3  # rows shown of each rule that holds rows back
 
 
-def show(name: Name, library: Library, state: State, at: Instant, *, rows: int = 0) -> dict[str, Any]:
+def show(
+    name: Name, library: Library, state: State, at: Instant, *, rows: int = 0
+) -> dict[str, Any]:
     """Return what is declared of a node, what its last published version is, and how it stands."""
     project, node = library.project, library.project.nodes.get(name)
     record = library.shelf.records.get(str(name))
@@ -42,7 +45,7 @@ def show(name: Name, library: Library, state: State, at: Instant, *, rows: int =
         "inputs": [_input(read, record) for read in project.reads[name]],
         "downstream": [str(n) for n in graph.downstream(project.reads, name)],
         **_standing(name, project, state, record),
-        "settings": _settings(node) if node is not None else {},
+        "settings": _settings(node, project.root) if node is not None else {},
     }
     match node:
         case Features() | Outcome():
@@ -65,9 +68,7 @@ def _input(read: Name, record: Record | None) -> dict[str, Any]:
     return {"node": str(read), "version": used.get(str(read))}
 
 
-def _standing(
-    name: Name, project: Project, state: State, record: Record | None
-) -> dict[str, Any]:
+def _standing(name: Name, project: Project, state: State, record: Record | None) -> dict[str, Any]:
     """A node whose last attempt came to nothing, or that reads such a node, is stale."""
     tried = state.tried.get(str(name))
     above = sorted(str(n) for n in graph.upstream(project.reads, name) if str(n) in state.tried)
@@ -119,7 +120,9 @@ def _stored(
     return told
 
 
-def _contract(contract: Contract | None, found: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+def _contract(
+    contract: Contract | None, found: Iterable[Mapping[str, Any]]
+) -> dict[str, Any] | None:
     if contract is None:
         return None
     broken = {f["rule"]: f for f in found}
@@ -186,9 +189,7 @@ def _example(row: Mapping[str, Any], users: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _current(
-    record: Record, library: Library, now: exp.Select, rows: int
-) -> list[dict[str, Any]]:
+def _current(record: Record, library: Library, now: exp.Select, rows: int) -> list[dict[str, Any]]:
     users = [name for name, _ in record.facts["columns"] if not name.startswith("_")]
     query = exp.select(*map(col, users)).from_(now.subquery("c")).order_by(col("_row")).limit(rows)
     found = library.engine.rows(query, library.shelf.relations([record.node]))
@@ -210,10 +211,14 @@ def _made(record: Record | None) -> dict[str, Any]:
     return {**facts, "findings": [dict(f) for f in record.findings], "seconds": record.seconds}
 
 
-def _settings(node: Node) -> dict[str, Any]:
+def _settings(node: Node, root: Path) -> dict[str, Any]:
     fields = (f.name for f in dataclasses.fields(node))
     left_out = ("name", "where", "select", "text", "contract")
-    return {f: _spelled(getattr(node, f)) for f in fields if f not in left_out}
+    values = {f: getattr(node, f) for f in fields if f not in left_out}
+    return {
+        f: v.relative_to(root).as_posix() if isinstance(v, Path) else _spelled(v)
+        for f, v in values.items()
+    }
 
 
 def _spelled(value: Any) -> Any:
@@ -231,7 +236,7 @@ def _spelled(value: Any) -> Any:
             fields = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
             return {name: _spelled(item) for name, item in fields}
         case _:
-            return plain(value) if value is None or isinstance(value, _JSON) else str(value)
+            return plain(value) if isinstance(value, _PLAIN) else str(value)
 
 
-_JSON = (str, int, float, bool)
+_PLAIN = (str, int, float, bool, datetime, type(None))
