@@ -11,6 +11,7 @@ help:  ## list the targets
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --no-deps -r requirements/demo.txt
 	$(BIN)/python -m pip install --quiet --no-compile --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m compileall -q -x '/(tests?|testing|_testing)/|faker/providers' .venv/lib || true
 	@touch $@
 
 .venv/.dev: .venv/.core requirements/dev.txt

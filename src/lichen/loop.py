@@ -150,8 +150,9 @@ class Loop:
         if not nodes:
             return None
         named = [self.project.node(text) for text in nodes]
-        needed = [graph.upstream(self.project.reads, name) for name in named]
-        return frozenset(named).union(*needed)
+        needed = frozenset(named).union(*(graph.upstream(self.project.reads, n) for n in named))
+        refers = [self.project.refers.get(name, ()) for name in needed]
+        return needed.union(*refers)
 
     def _pinned(self, state: State) -> dict[str, Record]:
         pins = state.publication.pins if state.publication else {}
@@ -331,6 +332,7 @@ class Loop:
         )
 
     def _resolve(self, written: str) -> str:
+        """Return the id of the table or source that a contract refers to."""
         kind, dot, _ = written.partition(".")
         names = [Name(Kind.table, written), Name(Kind.source, written)]
         if dot and kind in ("tables", "sources"):

@@ -46,14 +46,14 @@ def plan(
                 plan_drain(service, table, facts, so_far)
             else:
                 _keep(table, facts, so_far)
-    for name in graph.ordered(project.reads):
+    for name in in_order(project):
         if name not in project.nodes:
             continue  # predictions and feedback: drained above
         if only is not None and name not in only:
             _keep(name, facts, so_far)
         else:
             _plan_node(project, name, facts, now, so_far)
-    steps = [_with_downstream(project, step) for step in so_far.steps.values()]
+    steps = [_placed(project, step, so_far) for step in so_far.steps.values()]
     return (*steps, *_publication(facts, so_far))
 
 
@@ -126,9 +126,20 @@ def _publication(facts: Facts, so_far: Upcoming) -> Iterable[AnyStep]:
         )
 
 
-def _with_downstream(project: Project, step: AnyStep) -> AnyStep:
-    found = graph.downstream(project.reads, Name.parse(step.node))
-    return msgspec.structs.replace(step, downstream=tuple(map(str, found)))
+def in_order(project: Project) -> tuple[Name, ...]:
+    """Return the nodes so that each comes after what it reads and, if it can, refers to."""
+    both = {n: (*project.reads[n], *project.refers.get(n, ())) for n in project.reads}
+    return graph.ordered(project.reads if graph.cycle(both) else both)
+
+
+def _placed(project: Project, step: AnyStep, so_far: Upcoming) -> AnyStep:
+    """Return the step after those that its contract refers to, with all that depends on it."""
+    name = Name.parse(step.node)
+    earlier = list(so_far.steps)[: list(so_far.steps).index(step.node)]
+    refers = [str(n) for n in project.refers.get(name, ()) if str(n) in earlier]
+    found = graph.downstream(project.reads, name)
+    after = tuple(dict.fromkeys((*step.after, *refers)))
+    return msgspec.structs.replace(step, after=after, downstream=tuple(map(str, found)))
 
 
 def _without_place(rule: object) -> str:

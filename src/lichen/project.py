@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from lichen.core import graph
 from lichen.core.contract.columns import check_columns
+from lichen.core.contract.spec import names_read
 from lichen.core.errors import ProjectError, Where
 from lichen.core.fingerprint import Print, digest, fingerprint, normal
 from lichen.core.names import Kind, Name
@@ -54,13 +55,18 @@ class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 @dataclass(frozen=True)
 class Project:
-    """A project as declared: its nodes, which nodes each one reads, and what each one means."""
+    """A project as declared: its nodes, which nodes each one reads, and what each one means.
+
+    `refers` names the nodes that a contract's references look things up in: they come first, but
+    what they hold does not make anything stale.
+    """
 
     root: Path
     name: str
     targets: Mapping[str, TargetSettings]
     nodes: Mapping[Name, Node]
     reads: Mapping[Name, tuple[Name, ...]]
+    refers: Mapping[Name, tuple[Name, ...]]
     prints: Mapping[Name, Print]
     columns: Mapping[Name, tuple[str, ...]]
 
@@ -100,6 +106,7 @@ def read_project(root: Path) -> Project:
     for name in {n for found in reads.values() for n in found} - set(nodes):
         reads[name] = ()  # predictions and feedback: read like sources, so they make no cycle
     _refuse_cycles(reads, nodes)
+    refers = {name: _refers(node, nodes) for name, node in nodes.items()}
     schema = _Schema(nodes)
     prints: dict[Name, Print] = {}
     columns: dict[Name, tuple[str, ...]] = {}
@@ -112,7 +119,7 @@ def read_project(root: Path) -> Project:
             columns[name] = _service_columns(name)
             prints[name] = _leaf(name, dict.fromkeys(columns[name], ""), "")
         schema.columns[str(name)] = columns[name]
-    return Project(root, settings.name, settings.targets, nodes, reads, prints, columns)
+    return Project(root, settings.name, settings.targets, nodes, reads, refers, prints, columns)
 
 
 def _settings(root: Path) -> ProjectSettings:
@@ -197,6 +204,15 @@ def _reads(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
             return tuple(dict.fromkeys(found))
 
 
+def _refers(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
+    contract = getattr(node, "contract", None)
+    if contract is None:
+        return ()
+    places = {rule.refers_to.name: rule.where for rule in contract.rules if rule.refers_to}
+    names = names_read(contract)
+    return tuple(_find(name, places.get(name, Where(contract.path)), nodes) for name in names)
+
+
 def _find(written: str, where: Where, nodes: Mapping[Name, Node]) -> Name:
     kind, dot, rest = written.rpartition(".")
     if dot and kind in ("predictions", "feedback"):
@@ -255,14 +271,7 @@ def _check(node: Node, schema: _Schema, columns: Mapping[Name, tuple[str, ...]])
         case Features():
             return _check_features(node, schema)
         case Outcome():
-            select = _resolved(node, schema)
-            outputs = select.named_selects
-            for what in ("label", "predict_at", "known_at"):
-                if (tree := getattr(node, what)) is not None:
-                    refuse_columns(sorted(columns_in(tree)), outputs, what, node.where)
-            refuse_columns(node.key, outputs, "key", node.where)
-            refuse_columns(node.entities, outputs, "entities", node.where)
-            return dataclasses.replace(node, select=select)
+            return _check_outcome(node, schema)
         case Model():
             if node.metric not in METRICS:
                 raise ProjectError(
@@ -276,6 +285,17 @@ def _check(node: Node, schema: _Schema, columns: Mapping[Name, tuple[str, ...]])
             return node
         case Service():
             return node
+
+
+def _check_outcome(node: Outcome, schema: _Schema) -> Outcome:
+    select = _resolved(node, schema)
+    outputs = select.named_selects
+    for what in ("label", "predict_at", "known_at"):
+        if (tree := getattr(node, what)) is not None:
+            refuse_columns(sorted(columns_in(tree)), outputs, what, node.where)
+    refuse_columns(node.key, outputs, "key", node.where)
+    refuse_columns(node.entities, outputs, "entities", node.where)
+    return dataclasses.replace(node, select=select)
 
 
 def _check_features(node: Features, schema: _Schema) -> Features:

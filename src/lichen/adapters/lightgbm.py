@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 THREADS = 2
+MANY = 20_000
 PATIENCE = 30
 _WATCHED = {
     "roc_auc": "auc",
@@ -23,7 +24,6 @@ _WATCHED = {
     "mae": "l1",
 }
 _FIXED: dict[str, Any] = {
-    "num_threads": THREADS,
     "deterministic": True,
     "force_row_wise": True,
     "feature_pre_filter": False,
@@ -40,10 +40,10 @@ class Trees:
     used: Settings
 
     def predict(self, inputs: Matrix) -> NDArray[np.float64]:
-        """Return probabilities or values; one thread for few rows, where more only wait."""
+        """Return probabilities or values."""
         import numpy as np
 
-        threads = 1 if len(inputs.values) < 1000 else THREADS
+        threads = _threads(len(inputs.values))
         return np.asarray(self.booster.predict(inputs.values, num_threads=threads), np.float64)
 
     def save(self, folder: Path) -> None:
@@ -119,11 +119,17 @@ def _parameters(order: Order) -> dict[str, Any]:
     return {
         **settings,
         **_FIXED,
+        "num_threads": _threads(len(order.label)),
         "min_data_in_leaf": fewest,
         "objective": "binary" if order.task == "binary" else objective,
         "metric": _WATCHED.get(order.metric, usual),
         "seed": order.seed,
     }
+
+
+def _threads(rows: int) -> int:
+    """Return one thread for few rows, where a second mostly waits for the first."""
+    return 1 if rows < MANY else THREADS
 
 
 def _dataset(matrix: Matrix, label: Any, reference: Any = None) -> Any:

@@ -33,6 +33,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     ),
     "voting and stacking": ("sklearn.utils._bunch.Bunch",),
     "binned": ("numpy.dtype",),
+    "chosen by type": ("sklearn.compose._column_transformer.make_column_selector",),
 }
 _FILE = "estimator.skops"
 _ABOUT = "estimator.json"

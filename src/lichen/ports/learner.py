@@ -74,10 +74,18 @@ class Fitted(Protocol):
 class Learner(Protocol):
     """A candidate of the search."""
 
-    name: str
-    knobs: tuple[Knob, ...]
-    usual: Settings
-    enough: int  # trials after which more of them are a waste
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def knobs(self) -> tuple[Knob, ...]: ...
+
+    @property
+    def usual(self) -> Settings: ...
+
+    @property
+    def enough(self) -> int:
+        """Return the number of trials after which more of them are a waste."""
 
     def fit(self, order: Order) -> Fitted:
         """Fit; returns early, with what there is, once `order.stop()` is true."""

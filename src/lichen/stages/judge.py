@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from lichen.core.contract.scan import compile_scan, compile_verdicts, findings
 from lichen.core.contract.spec import TABLE_KINDS, Contract, names_read
+from lichen.core.errors import TableError, Where
 from lichen.core.findings import Finding, Severity
 from lichen.core.sql import col, lit, rel
 from lichen.core.versions import current, stored
@@ -63,7 +64,8 @@ def judge(
         return Judgement(found, None, {})
     parts: list[exp.Select] = []
     if any(f.severity is Severity.quarantine for f in found):
-        verdicts = compile_verdicts(contract, rows, refs=refs)
+        broken = [f.rule for f in found]
+        verdicts = compile_verdicts(contract, rows, refs=refs, only=broken)
         held = exp.select(*(col(c) for c in ("_row", "rule", "reason"))).from_(
             verdicts.subquery("v")
         )
@@ -86,6 +88,12 @@ def _references(
     found: dict[str, exp.Query] = {}
     for name in names_read(contract):
         node = ctx.resolve(name)
+        if node not in ctx.shelf.records:
+            raise TableError(
+                f"{contract.path.name} refers to {name!r}, which has no data yet",
+                where=Where(contract.path),
+                hint=f"run it first: lichen run {node}",
+            )
         relations.update(ctx.shelf.relations([node]))
         versions = ctx.shelf.versions(node)
         found[name] = current(versions, lit(ctx.now))

@@ -69,7 +69,7 @@ _IGNORED_OPTIONS = (
 
 def read_contract(path: Path) -> Contract:
     """Read a contract; raises ProjectError or TableError with the line that is wrong."""
-    value, lines = load(path.read_text(encoding="utf-8"), path)
+    value, lines = load(_text(path), path)
     document = convert(value, Document, path, lines)
     place = Place(path, lines)
     own_keys(document.custom_properties, place, ())
@@ -88,6 +88,15 @@ def read_contract(path: Path) -> Contract:
         *freshness(document, columns, own.severity, place),
     ]
     return Contract(path, document.version, columns, _numbered(rules), tuple(_unjudged(table, at)))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise TableError("there is no such file", where=Where(path)) from error
+    except UnicodeDecodeError as error:
+        raise TableError("this is not UTF-8 text", where=Where(path)) from error
 
 
 def _columns(table: SchemaObject, own: OwnKeys, place: Place) -> Iterator[Property]:

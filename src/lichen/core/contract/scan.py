@@ -36,26 +36,31 @@ def compile_scan(
     """Return a SELECT with one row: `_rows`, and under each rule's id what was measured.
 
     That is the number of rows that break a row rule, the seconds since the newest row for
-    freshness, the number of rows for row_count and the query's number for table_sql.
+    freshness, the number of rows for row_count and the query's number for table_sql. `rows` have
+    `_row`, `_deleted` and, for type rules, the `_raw` that `impose` makes; `whole` are the current
+    rows, deleted ones left out; `refs` has a relation for each of `names_read(contract)`.
     """
-    judged = _judged(contract, rows, refs)
-    counts = [_as(exp.Count(this=exp.Star()), ROWS)]
-    for position, rule in enumerate(contract.rules):
-        if rule.kind not in TABLE_KINDS:
-            counts.append(_as(_count(rule, contract, position), rule.id))
-    sums = exp.select(*counts).from_(_name(_JUDGED))
-    measures = [_as(_table_measure(rule, refs, now), rule.id)
-                for rule in contract.rules if rule.kind in TABLE_KINDS]  # fmt: skip
-    scan = exp.select(exp.Column(this=exp.Star(), table=_id(_SUMS))).from_(_name(_SUMS))
-    scan = scan.with_(_id(_JUDGED), as_=judged, copy=False)
+    row_rules = [(i, r) for i, r in enumerate(contract.rules) if r.kind not in TABLE_KINDS]
+    counts = [_as(_count(rule, contract, position), rule.id) for position, rule in row_rules]
+    sums = exp.select(_as(_star_count(), ROWS), *counts).from_(_name(_JUDGED))
+    totals = [
+        _as(_star_count() if rule.kind == "row_count" else _age(rule, now), rule.id)
+        for rule in contract.rules
+        if rule.kind in ("row_count", "freshness")
+    ]
+    queries = [_as(_query(rule, refs), rule.id) for rule in contract.rules if rule.sql is not None
+               and rule.kind == "table_sql"]  # fmt: skip
+    scan = exp.select(_all_of(_SUMS), *queries).from_(_name(_SUMS))
+    scan = scan.with_(_id(_JUDGED), as_=_judged(contract, rows, refs), copy=False)
     scan = scan.with_(_id(_SUMS), as_=sums, copy=False)
-    if not measures:
-        return scan
-    table = exp.select(*measures).from_(_name(OBJECT))
-    scan = scan.with_(_id(OBJECT), as_=whole.copy(), copy=False)
-    scan = scan.with_(_id(_TABLE), as_=table, copy=False)
-    scan = scan.select(exp.Column(this=exp.Star(), table=_id(_TABLE)), copy=False)
-    return scan.join(_name(_TABLE), join_type="cross", copy=False)
+    if totals or queries:
+        scan = scan.with_(_id(OBJECT), as_=whole.copy(), copy=False)
+    if totals:
+        table = exp.select(*totals).from_(_name(OBJECT))
+        scan = scan.with_(_id(_TABLE), as_=table, copy=False)
+        scan = scan.select(_all_of(_TABLE), copy=False)
+        scan = scan.join(_name(_TABLE), join_type="cross", copy=False)
+    return scan
 
 
 def compile_verdicts(
@@ -140,7 +145,7 @@ def _judged(
 ) -> exp.Select:
     """Return the rows that are not deleted, with what references (and, for verdicts, keys) need."""
     staged = "_staged"
-    judged = exp.select(exp.Column(this=exp.Star(), table=_id(staged)))
+    judged = exp.select(_all_of(staged))
     judged = judged.from_(rows.copy().subquery(_id(staged)))
     for position, rule in enumerate(contract.rules):
         if only is not None and position not in only:
@@ -200,12 +205,13 @@ def _present(column: str, table: str | None = None) -> exp.Expr:
     return exp.not_(col(column, table).is_(exp.null()))
 
 
-def _table_measure(rule: Rule, refs: Mapping[str, exp.Query], now: Instant) -> exp.Expr:
-    if rule.kind == "row_count":
-        return exp.Count(this=exp.Star())
-    if rule.kind == "freshness":
-        newest = exp.cast(exp.Max(this=col(rule.column or "")), "timestamptz")
-        return exp.Sub(this=_epoch(lit(now)), expression=_epoch(newest))
+def _age(rule: Rule, now: Instant) -> exp.Expr:
+    newest = exp.cast(exp.Max(this=col(rule.column or "")), "timestamptz")
+    micros = exp.Sub(this=_micros(lit(now)), expression=_micros(newest))
+    return exp.Div(this=exp.Paren(this=micros), expression=lit(1_000_000.0))
+
+
+def _query(rule: Rule, refs: Mapping[str, exp.Query]) -> exp.Expr:
     query = (rule.sql or exp.select(exp.null())).copy()
     inner = {cte.alias_or_name for cte in query.find_all(exp.CTE)} | {OBJECT}
     for table in list(query.find_all(exp.Table)):
@@ -213,7 +219,7 @@ def _table_measure(rule: Rule, refs: Mapping[str, exp.Query], now: Instant) -> e
         if name not in inner:
             relation = _relation(name, rule, refs).copy()
             table.replace(relation.subquery(_id(table.alias_or_name)))
-    return exp.Max(this=exp.cast(exp.paren(query), "double"))
+    return exp.cast(exp.paren(query), "double")
 
 
 def _relation(name: str, rule: Rule, refs: Mapping[str, exp.Query]) -> exp.Query:
@@ -283,8 +289,16 @@ def _span(seconds: float) -> str:
     return " ".join(parts[:2]) or "0 s"
 
 
-def _epoch(moment: exp.Expr) -> exp.Expr:
-    return exp.Anonymous(this="epoch", expressions=[moment])
+def _micros(moment: exp.Expr) -> exp.Expr:
+    return exp.Anonymous(this="epoch_us", expressions=[moment])
+
+
+def _star_count() -> exp.Expr:
+    return exp.Count(this=exp.Star())
+
+
+def _all_of(table: str) -> exp.Expr:
+    return exp.Column(this=exp.Star(), table=_id(table))
 
 
 def _as(tree: exp.Expr, name: str) -> exp.Expr:

@@ -2,7 +2,8 @@
 
 Many predictions on unseen rows give a centred isotonic map (Oron and Flournoy, 2017: isotonic
 blocks joined at their centres, so that the order of scores survives), few a sigmoid on the log
-odds (Platt). A map is used only if it helped on later predictions that it was not made from.
+odds (Platt). A map is used only if it helped, by more than chance, on later predictions that it
+was not made from.
 """
 
 from __future__ import annotations
@@ -11,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-
-from lichen.stages.models.score import score
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,9 +47,9 @@ def calibrate(predicted: Floats, label: Floats) -> Calibration | None:
     if min(_rarer(label[early]), _rarer(label[late])) < 5:
         return None
     trial = fit(predicted[early], label[early])
-    before = score("log_loss", label[late], np.clip(predicted[late], _SURE, 1 - _SURE))
-    after = score("log_loss", label[late], trial(predicted[late]))
-    return fit(predicted, label) if after < before else None
+    gains = _losses(predicted[late], label[late]) - _losses(trial(predicted[late]), label[late])
+    chance = float(gains.std()) / np.sqrt(len(gains))
+    return fit(predicted, label) if gains.mean() > chance else None
 
 
 def fit(predicted: Floats, label: Floats) -> Calibration:
@@ -58,6 +57,11 @@ def fit(predicted: Floats, label: Floats) -> Calibration:
     if len(label) >= MANY and _rarer(label) >= MANY // 10:
         return _isotonic(predicted, label)
     return _sigmoid(predicted, label)
+
+
+def _losses(predicted: Floats, label: Floats) -> Floats:
+    sure = np.clip(predicted, _SURE, 1 - _SURE)
+    return np.asarray(-np.log(np.where(label > 0, sure, 1 - sure)))
 
 
 def _rarer(label: Floats) -> int:
@@ -87,23 +91,34 @@ def _pooled(
 
 
 def _sigmoid(predicted: Floats, label: Floats) -> Calibration:
-    odds = _odds(predicted)
-    weights = np.zeros(2)
-    columns = np.stack([odds, np.ones_like(odds)], axis=1)
-    weights[0] = 1.0
-    for _ in range(50):  # Newton's method; a little ridge towards slope 1 keeps it bounded
+    columns = np.stack([_odds(predicted), np.ones(len(predicted))], axis=1)
+    slope, shift = _logistic(columns, label)
+    slope = max(slope, 0.01)  # a map that turned the order round would hide a defect
+    scores = 1 / (1 + np.exp(-np.linspace(-14, 14, 281)))
+    return _calibration("sigmoid", scores, 1 / (1 + np.exp(-(slope * _odds(scores) + shift))))
+
+
+def _logistic(columns: Floats, label: Floats) -> Floats:
+    """Return the weights of a logistic regression; a little ridge towards (1, 0) bounds them."""
+    usual = np.array([1.0, 0.0])
+
+    def loss(weights: Floats) -> float:
+        odds = columns @ weights
+        ridge = 0.05 * ((weights - usual) ** 2).sum()
+        return float(np.logaddexp(0, odds).sum() - label @ odds + ridge)
+
+    weights = usual.copy()
+    for _ in range(50):  # Newton's method, with steps halved until they gain
         p = 1 / (1 + np.exp(-columns @ weights))
-        slope = columns.T @ (p - label) + 0.1 * (weights - [1.0, 0.0])
+        slope = columns.T @ (p - label) + 0.1 * (weights - usual)
         bend = (columns * (p * (1 - p))[:, None]).T @ columns + 0.1 * np.eye(2)
         step = np.linalg.solve(bend, slope)
-        weights -= np.clip(step, -2, 2)
+        while loss(weights - step) > loss(weights) and np.abs(step).max() > 1e-9:
+            step = step / 2
+        weights = weights - step
         if np.abs(step).max() < 1e-9:
             break
-    weights[0] = max(weights[0], 0.01)  # a map that turned the order round would hide a defect
-    scores = 1 / (1 + np.exp(-np.linspace(-14, 14, 281)))
-    return _calibration(
-        "sigmoid", scores, 1 / (1 + np.exp(-(weights[0] * _odds(scores) + weights[1])))
-    )
+    return weights
 
 
 def _odds(predicted: Floats) -> Floats:

@@ -89,9 +89,9 @@ def _column(name: str, values: pd.Series[Any]) -> Column:
     known = values.dropna()
     held = types.infer_dtype(known)
     dtype = str(values.dtype)
-    distinct = known.nunique() if held in (_TEXT | _NUMBERS | _MOMENTS) else -1
-    if distinct == -1:
+    if held not in (_TEXT | _NUMBERS | _MOMENTS | {"empty"}):
         return Column(name=name, dtype=dtype, kind="ignored", why=f"it holds {held} values")
+    distinct = known.nunique()
     if distinct < 2 and len(known) in (0, len(values)):
         return Column(name=name, dtype=dtype, kind="ignored", why="it never varies")
     if held in _NUMBERS:
@@ -162,14 +162,14 @@ def _clock(column: Column, values: pd.Series[Any]) -> list[tuple[str, NDArray[np
     import pandas as pd
 
     try:
-        moments = pd.to_datetime(values, utc=True)
+        moments = pd.to_datetime(values, utc=True, format="ISO8601")
     except (TypeError, ValueError) as error:
         raise ModelError(
             f"the column {column.name!r} held moments in training; a value now is none",
             hint="send ISO 8601 texts such as 2013-12-01T06:30:00Z",
         ) from error
     hour = moments.dt.hour + moments.dt.minute / 60
-    return [(".hour", _floats(hour)), (".weekday", _floats(moments.dt.weekday))]
+    return [(".hour", _floats(hour)), (".weekday", _floats(moments.dt.day_of_week))]
 
 
 def _floats(values: pd.Series[Any]) -> NDArray[np.float64]:

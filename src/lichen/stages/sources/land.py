@@ -18,9 +18,17 @@ select * from stored
 where _key in (select _key from incoming) or _file in (select path from changed)
 qualify row_number() over (partition by _key order by _row desc) = 1
 """
+# Of two files that arrive together the later one corrects the earlier, or says nothing new.
+_TWICE = "select _key from keyed group by _key having min(_file) <> max(_file)"
+_ONCE = """
+select *, cast(null as varchar) as _earlier_file, false as _repeats from keyed
+where _key not in (select _key from twice)
+"""
+_AGAIN = "select * from keyed where _key in (select _key from twice)"
 # A row that says nothing new keeps its known-at: it does not become a version.
 _FRESH = """
-select incoming.*, held._known_at as _before, held._key is not null as _corrects
+select incoming.*, held._known_at as _before,
+    held._key is not null or _earlier_file <> incoming._file as _corrects
 from incoming left join held on incoming._key = held._key
 """
 # A key that its own changed file no longer holds was deleted.
@@ -47,9 +55,26 @@ def incoming(source: Source, rows: exp.Query) -> exp.Select:
         )
         key = _joined(col("_file"), values.copy(), exp.cast(nth, "varchar"))
     declared = source.known_at.copy() if source.known_at else exp.cast(exp.null(), "timestamptz")
-    return exp.select(
+    keyed = exp.select(
         exp.Star(), exp.alias_(key, "_key"), exp.alias_(exp.cast(declared, "timestamptz"), "_said")
     ).from_(rows.subquery("imposed"))
+    said = exp.Struct(expressions=[_field(name) for name in columns])
+    again = exp.select(
+        exp.Star(),
+        exp.alias_(_lag(col("_file")), "_earlier_file"),
+        exp.alias_(exp.NullSafeEQ(this=_lag(said), expression=said.copy()), "_repeats"),
+    ).from_(_parsed(_AGAIN).subquery("several"))
+    news = exp.or_(
+        exp.not_(exp.func("coalesce", col("_repeats"), exp.false())),
+        col("_earlier_file").eq(col("_file")),
+    )
+    told = exp.select("*").from_(again.subquery("again")).where(news)
+    return (
+        exp.select("*")
+        .from_(exp.union(_parsed(_ONCE), told, distinct=False).subquery("incoming"))
+        .with_("keyed", as_=keyed)
+        .with_("twice", as_=_parsed(_TWICE))
+    )
 
 
 def fresh(
@@ -124,6 +149,16 @@ def _known_at(source: Source, now: Instant) -> exp.Expr:
         .when(col("_corrects"), later)
         .else_(first)
     )
+
+
+def _lag(value: exp.Expr) -> exp.Expr:
+    return exp.Window(
+        this=exp.Lag(this=value), partition_by=[col("_key")], order=_order("_file", "_line")
+    )
+
+
+def _field(name: str) -> exp.Expr:
+    return exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=col(name))
 
 
 def _parsed(query: str) -> exp.Select:

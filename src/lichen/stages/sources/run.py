@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from arro3.core import Array, DataType, Table
@@ -9,6 +10,7 @@ from sqlglot import exp
 
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.impose import impose
+from lichen.core.contract.spec import Contract, Rule
 from lichen.core.sql import lit, rel
 from lichen.core.steps import Blocked, Land, Result
 from lichen.ports.engine import Scan
@@ -32,7 +34,8 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
     staged, unreadable = _stage(step, source, ctx)
     scan = _to_judge(step.node, staged, ctx, everything=rejudge)
     before = not (step.replace or rejudge)
-    judgement = judge(source.contract, step.node, scan, ctx, before=before, unreadable=unreadable)
+    contract = _once_a_file(source.contract)
+    judgement = judge(contract, step.node, scan, ctx, before=before, unreadable=unreadable)
     if judgement.blocks:
         if staged is not None:
             staged.path.unlink()
@@ -100,6 +103,21 @@ def _stored(step: Land, source: Source, relations: dict[str, Any], ctx: Context)
         for name, type_ in (*own.items(), *users)
     ]
     return exp.select(*nothing).where(exp.false())
+
+
+def _once_a_file(contract: Contract) -> Contract:
+    """A key stands once in a file; the same key in a later file is a correction, not a repeat."""
+    rules = (
+        dataclasses.replace(rule, column=_words(rule), columns=(*rule.columns, "_file"))
+        if rule.kind == "unique"
+        else rule
+        for rule in contract.rules
+    )
+    return dataclasses.replace(contract, rules=tuple(rules))
+
+
+def _words(rule: Rule) -> str:
+    return rule.column or ", ".join(rule.columns)
 
 
 def _to_judge(node: str, staged: Staged | None, ctx: Context, *, everything: bool) -> Scan:

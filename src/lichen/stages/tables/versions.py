@@ -86,6 +86,26 @@ def changes(table: Table, inputs: Inputs, held: exp.Query, now: Instant) -> exp.
     return exp.select("*").from_(exp.union(new, gone, distinct=False).subquery("c"))
 
 
+def overlapping(held: exp.Query) -> exp.Select:
+    """Return how many spans begin before an earlier one of their key has ended."""
+    order = exp.Order(
+        expressions=[exp.Ordered(this=col("_known_at")), exp.Ordered(this=col("_from"))]
+    )
+    before = exp.Window(this=exp.Lag(this=col("_until")), partition_by=[col("_key")], order=order)
+    first = exp.Window(this=exp.RowNumber(), partition_by=[col("_key")], order=order.copy())
+    rows = exp.select(
+        col("_known_at"), exp.alias_(before, "_ended"), exp.alias_(first, "_nth")
+    ).from_(held.subquery("h"))
+    still = exp.or_(
+        col("_ended").is_(exp.null()), exp.GT(this=col("_ended"), expression=col("_known_at"))
+    )
+    return (
+        exp.select(exp.alias_(exp.Count(this=exp.Star()), "n"))
+        .from_(rows.subquery("r"))
+        .where(exp.GT(this=col("_nth"), expression=lit(1)), still)
+    )
+
+
 def numbered(made: exp.Query, columns: Sequence[str], sequence: int) -> exp.Select:
     """Return versions in the order of time with the row ids of a commit."""
     number = exp.Window(
@@ -122,16 +142,9 @@ def _at_now(table: Table, inputs: Inputs, now: Instant) -> exp.Select:
         )
     # A group is known once the newest row in it is; without groups nothing finer is derivable.
     grouped = select.args.get("group") and not select.args.get("distinct")
-    newest = [exp.Max(this=col(name, aliases[0])) for name in ("_known_at", "_arrived_at")]
-    known = newest if grouped else [lit(now), lit(now)]
-    if grouped and len(aliases) > 1:
-        known = [
-            exp.func("greatest", *(exp.Max(this=col(name, a)) for a in aliases))
-            for name in ("_known_at", "_arrived_at")
-        ]
-    select = select.select(
-        exp.alias_(known[0], "_known_at"), exp.alias_(known[1], "_arrived_at"), copy=False
-    )
+    for name in ("_known_at", "_arrived_at"):
+        newest = exp.func("greatest", *(exp.Max(this=col(name, alias)) for alias in aliases))
+        select = select.select(exp.alias_(newest if grouped else lit(now), name), copy=False)
     return exp.select("*", exp.alias_(key_text(key), "_key")).from_(select.subquery("s"))
 
 
