@@ -98,7 +98,7 @@ def _moving(page: Console) -> Iterator[Report]:
     lock = Lock()
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.fields[step]:<7}{task.description}", markup=False),
+        TextColumn("{task.fields[step]:<8}{task.description}", markup=False),
         TextColumn("{task.fields[note]}", style="dim", markup=False),
         TimeElapsedColumn(),
     )
