@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -57,7 +58,7 @@ def came_of(step: AnyStep, result: Result) -> str:
         case Blocked(), _:
             return "; ".join(f.rule for f in result.findings if f.severity.value == "block")
         case Failed(), _:
-            return result.error.partition("\n")[0].rpartition(": ")[2]
+            return re.sub(r"^\S+: ", "", result.error.partition("\n")[0])
         case Done(), Publish():
             return counted(int(result.facts.get("nodes", len(step.nodes))), "node")
         case Done(), Train():

@@ -179,10 +179,12 @@ def _node(table: exp.Table, library: Library) -> str:
     for name in known:
         if written.lower() == str(name).lower():
             return _published(str(name), library)
-    for kind in (Kind.table, Kind.source):
-        for name in known:
-            if name.kind is kind and name.name.lower() == written.lower():
-                return _published(str(name), library)
+    bare = [n for n in known if n.kind in (Kind.table, Kind.source)]
+    found = [str(n) for n in bare if n.name.lower() == written.lower()]
+    if len(found) > 1:
+        raise QueryError(f"{written!r} is a table and a source", allowed=found)
+    if found:
+        return _published(found[0], library)
     kind_, _, rest = written.rpartition(".")
     hint = None
     if kind_ in (Kind.features, Kind.outcome) and Name(Kind(kind_), rest) in library.project.nodes:

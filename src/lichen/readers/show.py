@@ -213,7 +213,7 @@ def _made(record: Record | None) -> dict[str, Any]:
 
 def _settings(node: Node, root: Path) -> dict[str, Any]:
     fields = (f.name for f in dataclasses.fields(node))
-    left_out = ("name", "where", "select", "text", "contract")
+    left_out = ("name", "where", "select", "text", "contract", "lines")
     values = {f: getattr(node, f) for f in fields if f not in left_out}
     return {
         f: v.relative_to(root).as_posix() if isinstance(v, Path) else _spelled(v)

@@ -9,6 +9,6 @@ from lichen import auto, model
     slices=["shop"],
     holdout="2 days",
 )
-def large(turnover):  # noqa: ANN001, ANN201
+def large(turnover: str) -> object:
     """Guess from the shop's turnover."""
     return auto(budget="5s")
