@@ -189,7 +189,8 @@ def _node(table: exp.Table, library: Library) -> str:
     hint = None
     if kind_ in (Kind.features, Kind.outcome) and Name(Kind(kind_), rest) in library.project.nodes:
         hint = f"{kind_} are questions, not data: query the tables that they read"
-    given = written if "." in written else _likely(written, known)
+    named = rest if kind_ in (Kind.table, Kind.source) else written
+    given = named if "." in written else _likely(written, known)
     allowed = [_spelled(n, known) for n in known]
     raise QueryError(
         f"there is no table or source {written!r}", allowed=sorted(allowed), given=given, hint=hint
