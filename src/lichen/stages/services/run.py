@@ -52,7 +52,6 @@ def promote(step: Promote, inquiry: Inquiry, learners: Learners, ctx: Context) -
         "champion": verdict.champion,
         "difference": msgspec.to_builtins(verdict.difference),
         "holdout_rows": len(ground),
-        "leaves": {},
         "columns": [],
     }
     ctx.intend(step, {}, facts, ())
@@ -78,7 +77,7 @@ def drain(step: Drain, ctx: Context) -> Result:
     effect = Effect(
         staged=staged,
         judgement=NOTHING_FOUND,
-        leaves={step.node: step.sequence},
+        seen={step.node: step.sequence},
         facts={"cursor": cursor},
     )
     return carry_out(step, effect, ctx, body={"cursor": cursor})
