@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from arro3.core import Array, DataType, Table
@@ -12,6 +12,7 @@ from sqlglot import exp
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.impose import impose
 from lichen.core.contract.spec import Contract, Rule
+from lichen.core.errors import SourceError, TableError, Where
 from lichen.core.findings import Finding, Severity
 from lichen.core.sql import col, lit, rel
 from lichen.core.steps import Blocked, Land, Result, Seen
@@ -105,7 +106,7 @@ def _parsed(
     for index, seen in enumerate(_files(step)):
         ctx.progress(seen.path)
         records = ctx.engine.csv(ctx.root / seen.path)
-        check_columns(source.contract, records.rows.column_names)
+        _check_header(source, records.rows.column_names, Where(ctx.root / seen.path, 1))
         name = f"_file_{index}"
         relations[name] = records.rows
         tagged = exp.select("*", exp.alias_(lit(seen.path), "_file")).from_(rel(name))
@@ -128,6 +129,16 @@ def _as_they_were(step: Land, held: exp.Select, relations: dict[str, Any]) -> ex
     relations["again"] = _paths(seen.path for seen in step.again)
     unchanged = col("_file").isin(query=exp.select("path").from_("again"))
     return held.where(unchanged, exp.not_(col("_deleted")))
+
+
+def _check_header(source: Source, names: Sequence[str], header: Where) -> None:
+    try:
+        check_columns(source.contract, names)
+    except TableError as error:
+        promised = f"{error.what}, which {source.contract.path.name} promises"
+        raise SourceError(
+            promised, where=header, allowed=error.allowed, given=error.given, hint=error.hint
+        ) from error
 
 
 def _nothing(source: Source) -> exp.Select:
