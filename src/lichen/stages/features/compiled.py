@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 
@@ -21,12 +21,14 @@ class Compiled:
 
     `held` has the entity's columns, what `outputs` read, `_event_time`, `_known_at`, `_until`
     and `_from`; request features have none. `outputs` are named expressions: over the columns of
-    `held`, aggregates for windows, or over the question's own columns.
+    `held`, aggregates for windows, or over the question's own columns. `ready` are relations that
+    hold already what `answer.parts` makes.
     """
 
     features: Features
     held: exp.Select | None
     outputs: tuple[exp.Alias, ...]
+    ready: Mapping[str, exp.Query] = field(default_factory=dict)
 
 
 def compiled(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
@@ -44,6 +46,23 @@ def compiled(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
 def feature_spans(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Select | None:
     """Return the spans that answer questions; None for request features."""
     return compiled(features, inputs).held
+
+
+def placed(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Select:
+    """Return the SELECT of `_event_time`, `_declared` (where known_at is) and entity `_e0`, … alone.
+
+    It reads the rows that the definition reads, and its names mean what they mean there.
+    """
+    meaning: Callable[[exp.Expr], exp.Expr] = lambda expression: expression.copy()
+    if features.shape == "latest":
+        meaning = resolved(qualified(features.select, inputs, where=features.where))
+    shown = [_named(meaning(col(name)), f"_e{i}") for i, name in enumerate(features.entity)]
+    for name, moment in (("_event_time", features.event_time), ("_declared", features.known_at)):
+        if moment is not None:
+            shown.append(_named(exp.cast(meaning(moment), "timestamptz"), name))
+    select = features.select.copy()
+    select.set("expressions", shown)
+    return select
 
 
 def _newest(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
