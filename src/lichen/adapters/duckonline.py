@@ -13,7 +13,7 @@ from sqlglot import exp
 
 from lichen.adapters.duckdb import scan
 from lichen.core.errors import ServiceError
-from lichen.core.sql import text
+from lichen.core.sql import rel, text
 from lichen.ports.engine import Relations, Scan
 
 
@@ -66,9 +66,9 @@ class _Draft:
                 return session.count(name)
             # The new rows may come from the old ones, so they are complete before those go.
             session.run(f"insert into main.{fresh} {question}", again=not given)
-            session.run(f"delete from main.{table}")
+            session.clear(f"main.{table}")
             session.run(f"insert into main.{table} from main.{fresh}")
-            session.run(f"delete from main.{fresh}")
+            session.clear(f"main.{fresh}")
             return session.count(name)
 
     def extend(self, name: str, question: str, given: Relations) -> int:
@@ -114,17 +114,23 @@ class _Session:
         """Return the answer to a question whose plan is kept."""
         return Table.from_arrow(self.cursor.sql(f"execute {self._prepare(question)}"))
 
-    def fill(self, name: str, rows: Any) -> None:
+    def fill(self, name: str, rows: Any) -> None:  # noqa: ARG002 - the SQL finds it by its name
         """Make the rows what a question finds under a name; its columns are those of the first."""
         table = f"temp.{_quoted(name)}"
         if name not in self._filled:
             self.cursor.execute(f"create temp table {_quoted(name)} as from rows limit 0")
             self._filled.add(name)
-        self.cursor.execute(f"delete from {table}")
+        self.clear(table)
         self.cursor.execute(f"insert into {table} by name from rows")
 
+    def clear(self, table: str) -> None:
+        """Empty a table, whose name is quoted already."""
+        self.cursor.execute(exp.Delete(this=exp.to_table(table, dialect="duckdb")).sql("duckdb"))
+
     def count(self, name: str) -> int:
-        return int(self.run(f"select count(*) from main.{_quoted(name)}")[0][0])
+        """Return the number of rows of a held relation."""
+        rows = exp.select(exp.Count(this=exp.Star())).from_(rel(name))
+        return int(self.run(text(rows))[0][0])
 
     def has(self, name: str) -> bool:
         """Return whether a relation is held."""

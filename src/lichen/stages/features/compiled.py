@@ -49,11 +49,11 @@ def feature_spans(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Se
 
 
 def placed(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Select:
-    """Return the SELECT of `_event_time`, `_declared` (where known_at is) and entity `_e0`, … alone.
+    """Return the SELECT of `_event_time`, `_declared` (of known_at) and the entity `_e0`, … alone.
 
     It reads the rows that the definition reads, and its names mean what they mean there.
     """
-    meaning: Callable[[exp.Expr], exp.Expr] = lambda expression: expression.copy()
+    meaning = _as_written
     if features.shape == "latest":
         meaning = resolved(qualified(features.select, inputs, where=features.where))
     shown = [_named(meaning(col(name)), f"_e{i}") for i, name in enumerate(features.entity)]
@@ -74,6 +74,10 @@ def _newest(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
     shown = (name for name in tree.named_selects if name not in place)
     held = _held(features, inputs, features.select, resolved(tree), tree.named_selects)
     return Compiled(features, held, tuple(_named(col(name), name) for name in shown))
+
+
+def _as_written(expression: exp.Expr) -> exp.Expr:
+    return expression.copy()
 
 
 def _held(
@@ -134,7 +138,7 @@ def _windowed(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
     outputs = tuple(_named(p.unalias().transform(output), p.alias_or_name.lower()) for p in shown)
     rows = features.select.copy()
     rows.set("expressions", list(read.values()))
-    return Compiled(features, _held(features, inputs, rows, lambda e: e.copy()), outputs)
+    return Compiled(features, _held(features, inputs, rows, _as_written), outputs)
 
 
 def _refuse_what_windows_cannot(features: Features) -> None:

@@ -25,8 +25,8 @@ def latest(
     """Return for each question (`_q`, entity columns, `_at`) the row that answers it.
 
     It is the row with the greatest (event time, known time, row) among those with event time and
-    known time ≤ `_at` < `_until`, and no older than `max_age`; NULLs where there is none. `ready` may hold what
-    `latest_parts` makes.
+    known time ≤ `_at` < `_until`, and no older than `max_age`; NULLs where there is none. `ready`
+    may hold what `latest_parts` makes.
     """
     names = [*columns_of(held), "_from"]
     rows = exp.select(*(col(name, "r") for name in names if name not in entity))

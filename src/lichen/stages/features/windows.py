@@ -38,14 +38,16 @@ def windows(
     """
     asked = exp.select("_q", *map(col, entity), "_at").from_(questions.subquery("q"))
     result = exp.select(col("_q", "q")).from_(rel("_asked", "q"))
+    rows = exp.select(*map(col, held.named_selects)).from_("_rows")
     for length in lengths:
         name = short(length)
-        answers = _answers(held, entity, outputs, length, ready)
+        answers = _answers(rows, entity, outputs, length, ready)
         result = result.join(
             answers.subquery(f"w{name}"),
             on=exp.EQ(this=col("_q", "q"), expression=col("_q", f"w{name}")),
         ).select(*(col(f"{output.alias}_{name}", f"w{name}") for output in outputs))
-    return result.with_("_asked", as_=asked)
+    result = result.with_("_asked", as_=asked)
+    return result if ready else result.with_("_rows", as_=held)
 
 
 def window_parts(
@@ -106,10 +108,9 @@ def _answers(
         exp.alias_(o.this.transform(filled), f"{o.alias}_{short(length)}", quoted=True)
         for o in outputs
     )
-    lives = ready.get(f"lives_{short(length)}")
-    if lives is not None or rest or f"totals_{short(length)}" not in ready:
-        result = result.with_("_lives", as_=lives or _lives(held, length))
-    return result.select(*named)
+    lives = ready.get(f"lives_{short(length)}") if ready else _lives(held, length)
+    result = result.select(*named)
+    return result if lives is None else result.with_("_lives", as_=lives)
 
 
 def _calls(output: exp.Expr) -> list[exp.Expr]:
