@@ -53,7 +53,7 @@ def placed(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Select:
 
     It reads the rows that the definition reads, and its names mean what they mean there.
     """
-    meaning = _as_written
+    meaning: Callable[[exp.Expr], exp.Expr] = _as_written
     if features.shape == "latest":
         meaning = resolved(qualified(features.select, inputs, where=features.where))
     shown = [_named(meaning(col(name)), f"_e{i}") for i, name in enumerate(features.entity)]

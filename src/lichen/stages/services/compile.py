@@ -18,7 +18,8 @@ from lichen.stages.models.ask import Inquiry
 from lichen.stages.outcomes.lookup import looked_up, standing, without_label
 from lichen.stages.outcomes.spec import Outcome
 
-ASKED, GIVEN = "_asked_for", "_given"  # keys with moments; questions with their columns
+# What is given to a text: keys with moments; whole rows; questions with their columns.
+ASKED, ROWS, GIVEN = "_asked_for", "_whole", "_given"
 STANDING = "held.outcome"
 
 
@@ -88,11 +89,45 @@ def lookup(inquiry: Inquiry, inputs: Mapping[str, exp.Query]) -> exp.Select:
     return looked_up(spans, _asked(), timed=inquiry.outcome.predict_at is not None)
 
 
-def answers(inquiry: Inquiry, inputs: Mapping[str, exp.Query]) -> exp.Select:
-    """Return the questions in `GIVEN` with their features, out of whole tables."""
-    shown = standing(without_label(inquiry.outcome, inputs), inputs).named_selects
-    names = tuple(name for name in shown if not name.startswith("_"))
-    return _answers(names, [compiled(features, inputs) for features in inquiry.features])
+def answers(
+    inquiry: Inquiry, inputs: Mapping[str, exp.Query], shown: tuple[str, ...]
+) -> exp.Select:
+    """Return the questions in `GIVEN` with their features, out of stored tables."""
+    return _answers(shown, [compiled(features, inputs) for features in inquiry.features])
+
+
+def types_of_questions() -> exp.Select:
+    """Return the names and types of the columns that a question has in memory."""
+    found = exp.select("column_name", "data_type").from_(
+        exp.Table(this=exp.Anonymous(this="duckdb_columns"))
+    )
+    return found.where(col("table_name").eq(exp.Literal.string(STANDING)))
+
+
+def rows_as_questions(types: Mapping[str, str], *, timed: bool) -> exp.Select:
+    """Return the questions that whole rows are: `ROWS` has `_q`, `_key`, `_at` and the JSON `_row`.
+
+    `_bad` names the columns whose value is not of the column's type.
+    """
+    values, wrong = [], []
+    for name, type_ in types.items():
+        path = exp.Literal.string('$."' + name + '"')
+        sent = exp.Anonymous(this="json_extract_string", expressions=[col("_row"), path])
+        value = exp.TryCast(this=sent, to=exp.DataType.build(type_, dialect="duckdb"))
+        values.append(exp.alias_(value, name, quoted=True))
+        lost = exp.and_(
+            exp.Not(this=exp.Is(this=sent.copy(), expression=exp.null())),
+            exp.Is(this=value.copy(), expression=exp.null()),
+        )
+        wrong.append(exp.case().when(lost, exp.Literal.string(name)))
+    at = col("_at") if timed else exp.null()
+    bad = exp.Anonymous(this="concat_ws", expressions=[exp.Literal.string(","), *wrong])
+    return exp.select(
+        *map(col, ("_q", "_key")),
+        exp.alias_(exp.cast(at, "timestamptz"), "_at"),
+        *values,
+        exp.alias_(bad, "_bad"),
+    ).from_(rel(ROWS))
 
 
 def _view(name: str, tree: exp.Select) -> exp.Select:

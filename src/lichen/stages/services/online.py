@@ -28,11 +28,14 @@ from lichen.stages.models.ask import Inquiry
 from lichen.stages.services.compile import (
     ASKED,
     GIVEN,
+    ROWS,
     Texts,
     answers,
     in_memory,
     lookup,
+    rows_as_questions,
     texts,
+    types_of_questions,
 )
 
 HORIZON = timedelta(days=2)
@@ -68,6 +71,8 @@ class OnlineState:
         self._horizon = horizon
         self._view: View | None = None
         self._bases: dict[str, _Base] = {}
+        self._rows_of: tuple[str, ...] | None = None
+        self._rows_text = ""
         self._moving = threading.Lock()
 
     @contextmanager
@@ -88,14 +93,30 @@ class OnlineState:
         """Return questions with their features (Arrow), from memory."""
         return self._online.ask(view.texts.answer, {GIVEN: given})
 
-    def lookup_in_full(self, view: View, asked: Any) -> Any:
-        """Return the questions that keys and moments find in the whole pinned tables."""
-        query = lookup(self.inquiry, _inputs(view.shelf, self.inquiry))
-        return self._in_full(view, query, {ASKED: asked})
+    def rows(self, view: View, rows: Any) -> Any:
+        """Return the questions (Arrow) that whole rows are; `_bad` names what is of no type."""
+        if self._rows_of != view.texts.shown:
+            types = self._online.ask(text(types_of_questions()), {})
+            named = {
+                types.column(0)[i].as_py(): types.column(1)[i].as_py() for i in range(len(types))
+            }
+            timed = self.inquiry.outcome.predict_at is not None
+            shown = {name: named[name] for name in view.texts.shown}
+            self._rows_text = text(rows_as_questions(shown, timed=timed))
+            self._rows_of = view.texts.shown
+        return self._online.ask(self._rows_text, {ROWS: rows})
 
-    def answer_in_full(self, view: View, given: Any) -> Any:
-        """Return questions with their features, from the whole pinned tables."""
-        query = answers(self.inquiry, _inputs(view.shelf, self.inquiry))
+    def lookup_in_full(self, view: View, asked: Any) -> Any:
+        """Return the questions that keys and moments find in the stored tables."""
+        inputs = {node: view.shelf.versions(node) for node in self.inquiry.nodes}
+        return self._in_full(view, lookup(self.inquiry, inputs), {ASKED: asked})
+
+    def answer_in_full(self, view: View, given: Any, since: Instant) -> Any:
+        """Return questions with their features, from the stored tables; none is before `since`."""
+        inputs: dict[str, exp.Query] = {}
+        for node, (features, _) in view.texts.readers.items():
+            inputs[node] = needed(node, view.shelf.versions(node), since, features=features)
+        query = answers(self.inquiry, inputs, view.texts.shown)
         return self._in_full(view, query, {GIVEN: given})
 
     def _in_full(self, view: View, query: exp.Query, given: Mapping[str, Any]) -> Any:
@@ -182,10 +203,6 @@ class _Move:
 
     def _count(self, query: exp.Query, given: Relations) -> int:
         return int(self.draft.ask(text(query), given).column(0)[0].as_py())
-
-
-def _inputs(shelf: Shelf, inquiry: Inquiry) -> dict[str, exp.Query]:
-    return {node: shelf.versions(node) for node in inquiry.nodes}
 
 
 def _base(shelf: Shelf, node: str) -> _Base:
