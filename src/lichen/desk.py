@@ -15,7 +15,7 @@ from typing import Any
 
 from lichen.core.errors import LichenError, ServiceError
 from lichen.core.names import Kind, Name
-from lichen.core.time import Instant, iso, wall
+from lichen.core.time import iso, wall
 from lichen.loop import Loop, open_loop
 from lichen.ports.ledger import Publication, Record
 from lichen.stages.context import Shelf
@@ -166,7 +166,7 @@ class Desk:
             return self._loaded(service, int(told["version"]), told["sha256"]), pinned
 
     def _loaded(self, service: Service, version: int, sha256: str) -> Serving:
-        """Return a version, loaded once; it is asked by the definitions that it was trained with."""
+        """Return a version, loaded once; its definitions are those that it was trained with."""
         name = service.name.name
         serving = self._servings.get((name, version))
         if serving is not None:
@@ -210,6 +210,12 @@ class Desk:
             if record.sequence == version:
                 return record
         raise ServiceError(f"the ledger does not know version {version} of {model}")
+
+    def _journal(self, service: str, kind: Kind) -> Journal:
+        with self._lock:
+            if (service, kind) not in self._journals:
+                self._journals[service, kind] = Journal(self._loop.folder, service, kind)
+            return self._journals[service, kind]
 
     def _publication(self) -> Publication:
         if not (self._loop.folder / "ledger.db").exists():

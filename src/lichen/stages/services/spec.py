@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ import msgspec
 
 from lichen.core.errors import LichenError, ServiceError, Where
 from lichen.core.names import Kind, Name
-from lichen.core.settings import decode
+from lichen.core.settings import Lines, convert, line_of, load
 from lichen.core.time import duration
 
 
@@ -37,11 +37,13 @@ class Service:
     host: str
     port: int
     horizon: timedelta
+    lines: Lines = field(default_factory=dict, compare=False, repr=False)
 
 
 def read_service(path: Path, name: Name) -> Service:
     """Read `services/NAME.yml`; raises ProjectError with the line."""
-    settings = decode(path.read_text("utf-8"), ServiceSettings, path)
+    value, lines = load(path.read_text("utf-8"), path)
+    settings = convert(value, ServiceSettings, path, lines)
     return Service(
         name=name,
         where=Where(path),
@@ -49,13 +51,14 @@ def read_service(path: Path, name: Name) -> Service:
         promote=settings.promote,
         host=settings.host,
         port=settings.port,
-        horizon=_horizon(settings.horizon, path),
+        horizon=_horizon(settings.horizon, Where(path, line_of(lines, "$.horizon"))),
+        lines=lines,
     )
 
 
-def _horizon(written: str, path: Path) -> timedelta:
+def _horizon(written: str, where: Where) -> timedelta:
     try:
         return duration(written)
     except LichenError as error:
         what = f"horizon: {error.what}"
-        raise ServiceError(what, where=Where(path), allowed=error.allowed) from error
+        raise ServiceError(what, where=where, allowed=error.allowed) from error
