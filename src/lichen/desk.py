@@ -10,13 +10,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
-from lichen.core.errors import LichenError, ServiceError
-from lichen.core.names import Kind, Name
-from lichen.core.time import iso, wall
+from lichen.core.errors import ServiceError
+from lichen.core.names import Kind
+from lichen.core.time import Instant, iso, wall
 from lichen.loop import Loop, open_loop
+from lichen.ports.http import Routes
 from lichen.ports.ledger import Publication, Record
 from lichen.stages.context import Shelf
 from lichen.stages.models.ask import Inquiry
@@ -24,7 +24,14 @@ from lichen.stages.models.run import Learners, load_version
 from lichen.stages.services.journal import Journal
 from lichen.stages.services.online import OnlineState
 from lichen.stages.services.predict import Answer, Pinned, Serving, Unanswered, predict, shape
-from lichen.stages.services.request import Asked, Shape, Told, read_instances, read_outcomes
+from lichen.stages.services.request import (
+    Asked,
+    Malformed,
+    Told,
+    as_json,
+    read_instances,
+    read_outcomes,
+)
 from lichen.stages.services.spec import Service
 from lichen.stages.services.tables import Outcome
 from lichen.wiring import open_learners, open_online
@@ -45,9 +52,14 @@ class _Post:
 class Desk:
     """The services of a project. Safe to call from several threads."""
 
-    def __init__(self, loop: Loop, *, horizon: timedelta | None = None) -> None:
-        """Open nothing yet; `horizon` replaces what the services say."""
-        self._loop, self._horizon = loop, horizon
+    def __init__(
+        self, loop: Loop, *, only: str | None = None, since: Instant | None = None
+    ) -> None:
+        """Open nothing yet. `only` names the one service that is meant.
+
+        Questions from `since` on are to be answered from memory, whatever the service's horizon.
+        """
+        self._loop, self._only, self._since = loop, only, since
         self._learners: Learners | None = None
         self._records: dict[int, Record] = {}
         self._posts: dict[str, _Post] = {}
@@ -60,14 +72,6 @@ class Desk:
         """Return an answer for each instance of a request; all of them are logged by then."""
         serving, pinned = self._serving(name)
         return self._answer(serving, pinned, read_instances(body, shape(serving), wall()))
-
-    def ask(self, name: str, asked: Sequence[Asked]) -> list[Answer | Unanswered]:
-        """Return an answer for each instance; all of them are logged by then."""
-        return self._answer(*self._serving(name), asked)
-
-    def shape(self, name: str) -> Shape:
-        """Return what a whole row may hold for a service."""
-        return shape(self._serving(name)[0])
 
     def tell(self, body: bytes, name: str | None = None) -> int:
         """Log what turned out; returns how many outcomes were taken."""
@@ -85,6 +89,13 @@ class Desk:
         for service, each in lines.items():
             self._journal(service, Kind.feedback).write(each)
         return len(told)
+
+    def services(self) -> list[Service]:
+        """Return the services that are meant."""
+        every = list(self._loop.project.of(Service))
+        if not every:
+            raise NotServed("this project has no service", hint="write services/NAME.yml")
+        return every if self._only is None else [_named(every, self._only)]
 
     def model(self, name: str) -> dict[str, Any]:
         """Return what is known of the model version behind a service."""
@@ -118,7 +129,7 @@ class Desk:
 
     def warm(self) -> None:
         """Read what every service needs, so that the first request does not wait for it."""
-        for service in self._services():
+        for service in self.services():
             serving, pinned = self._serving(service.name.name)
             with serving.state.reading(pinned.publication, pinned.now, pinned.shelf):
                 pass
@@ -199,7 +210,9 @@ class Desk:
     def _read(self, loop: Loop, service: Service) -> _Post:
         inquiry = loop.inquiry(service.model)
         fingerprint = loop.project.prints[service.model].whole()
-        horizon = self._horizon or service.horizon
+        horizon = service.horizon
+        if self._since is not None:
+            horizon = max(horizon, self._publication().now - self._since)
         state = OnlineState(inquiry, open_online(), self._loop.engine, horizon)
         return _Post(service, inquiry, fingerprint, state)
 
@@ -233,33 +246,48 @@ class Desk:
             self._records[id_] = self._loop.ledger.record(id_)
         return self._records[id_]
 
-    def _services(self) -> list[Service]:
-        return list(self._loop.project.of(Service))
-
     def _service(self, name: str | None) -> Service:
-        """Return the service of that name, or the one of a model of that name."""
-        services = self._services()
-        if name is None:
-            found = services
-        else:
-            bare = name.removeprefix(f"{Kind.service.value}.").removeprefix(f"{Kind.model.value}.")
-            found = [s for s in services if s.name.name == bare and not name.startswith("models.")]
-            found = found or [s for s in services if s.model == Name(Kind.model, bare)]
-        if len(found) == 1:
-            return found[0]
-        allowed = sorted(s.name.name for s in (found or services))
-        if not services:
-            raise NotServed("this project has no service", hint="write services/NAME.yml")
-        what = "name the service" if found else f"there is no service {name!r}"
-        raise NotServed(what, allowed=allowed, given=name)
+        return _named(self.services(), name)
+
+
+def _named(services: Sequence[Service], name: str | None) -> Service:
+    """Return the service of that name, or the one of a model of that name."""
+    found = list(services)
+    if name is not None:
+        kind, _, bare = name.rpartition(".")
+        by_name = [s for s in services if s.name.name == bare and kind != Kind.model]
+        by_model = [s for s in services if s.model.name == bare and kind != Kind.service]
+        found = by_name or by_model
+    if len(found) == 1:
+        return found[0]
+    allowed = sorted(s.name.name for s in found or services)
+    what = "say which service is meant" if found else f"there is no service {name!r}"
+    raise NotServed(what, allowed=allowed, given=name)
 
 
 class NotServed(ServiceError):
     """What is asked for has no service of that name."""
 
 
-def client_error(error: Exception) -> LichenError:
-    """Return what a client may hear of an error: nothing of the machine."""
-    if isinstance(error, LichenError):
-        return error
-    return ServiceError("the service could not answer", hint="its own log tells more")
+def routes(desk: Desk) -> Routes:
+    """Return what each route of the HTTP interface does."""
+    return Routes(
+        predict=lambda name, body: {"predictions": desk.predict(name, body)},
+        outcomes=lambda body: {"taken": desk.tell(body)},
+        model=desk.model,
+        health=desk.health,
+        error=_told,
+    )
+
+
+def _told(error: Exception) -> tuple[int, dict[str, Any]]:
+    """Return a status and what a client may hear: nothing of the machine, no traceback."""
+    match error:
+        case Malformed():
+            return 400, as_json(error)
+        case NotServed():
+            return 404, as_json(error)
+        case ServiceError():
+            return 503, as_json(error)
+        case _:
+            return 500, {"what": "the service could not answer"}

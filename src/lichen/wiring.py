@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lichen.core.errors import SourceError
 from lichen.ports.engine import Engine
+from lichen.ports.http import Server
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger
 from lichen.ports.online import Online
@@ -51,6 +52,13 @@ def open_online() -> Online:
     from lichen.adapters.duckonline import DuckOnline
 
     return DuckOnline()
+
+
+def open_http() -> Server:
+    """Return the HTTP server."""
+    from lichen.adapters.http import serve
+
+    return serve
 
 
 def open_learners() -> Learners:

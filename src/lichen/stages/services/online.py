@@ -25,6 +25,7 @@ from lichen.ports.online import Draft, Online
 from lichen.stages.context import VERDICTS, Shelf, verdict_table
 from lichen.stages.features.reduce import needed
 from lichen.stages.models.ask import Inquiry
+from lichen.stages.outcomes.narrow import narrowed
 from lichen.stages.services.compile import (
     ASKED,
     GIVEN,
@@ -109,7 +110,9 @@ class OnlineState:
     def lookup_in_full(self, view: View, asked: Any) -> Any:
         """Return the questions that keys and moments find in the stored tables."""
         inputs = {node: view.shelf.versions(node) for node in self.inquiry.nodes}
-        return self._in_full(view, lookup(self.inquiry, inputs), {ASKED: asked})
+        keys = exp.select(col("_key")).from_(rel(ASKED))
+        cut = narrowed(self.inquiry.outcome, inputs, keys)
+        return self._in_full(view, lookup(self.inquiry, cut), {ASKED: asked})
 
     def answer_in_full(self, view: View, given: Any, since: Instant) -> Any:
         """Return questions with their features, from the stored tables; none is before `since`."""

@@ -40,6 +40,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
     """What a client gets for an instance that cannot be answered."""
 
+    key: str | None
     error: dict[str, Any]
 
 
@@ -192,13 +193,13 @@ def _table(
 def _unknown(serving: Serving, view: View, one: Asked) -> Unanswered:
     outcome = serving.state.inquiry.outcome
     return Unanswered(
+        key=one.key,
         error={
             "what": f"{outcome.name} has no row of this key that was known then",
-            "key": one.key,
             "key_columns": list(outcome.key),
             "at": iso(one.at),
             "publication": view.publication,
-        }
+        },
     )
 
 
