@@ -77,5 +77,8 @@ class Ledger(Protocol):
     def record(self, id_: int) -> Record:
         """Return one record."""
 
+    def publication(self, id_: int | None = None) -> Publication | None:
+        """Return a set of pins, the newest by default; None where there is none."""
+
     def history(self, node: str) -> tuple[Record, ...]:
         """Return every record of a node, oldest first."""
