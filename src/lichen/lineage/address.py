@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from lichen.core.names import Kind, Name
 from lichen.lineage.origin import LineageError
 from lichen.project import Project
+from lichen.stages.services.spec import Service
 
 FORMS = (
     "predictions.SERVICE:ID",
@@ -39,8 +40,20 @@ def read_address(text: str, project: Project) -> Address:
         raise LineageError(f"{text!r} does not read", allowed=FORMS)
     if at and not version.isdigit():
         raise LineageError(f"{version!r} is no version: they are numbers", allowed=FORMS)
-    name = project.node(".".join(parts[:size]))
+    name = _node(parts[:size], project)
     column = parts[size] if len(parts) > size else None
     if sum((column is not None, bool(colon), bool(at))) > 1:
         raise LineageError(f"{text!r} asks two things at once", allowed=FORMS)
     return Address(name, column, key or None, int(version) if at else None)
+
+
+def _node(parts: list[str], project: Project) -> Name:
+    """Return a node of the project, or one of the tables that its services feed."""
+    if parts[0] not in (Kind.predictions, Kind.feedback):
+        return project.node(".".join(parts))
+    services = [service.name.name for service in project.of(Service)]
+    if len(parts) == 2 and parts[1] in services:
+        return Name(Kind(parts[0]), parts[1])
+    given = ".".join(parts)
+    allowed = [f"{parts[0]}.{name}" for name in services]
+    raise LineageError(f"no service feeds {given!r}", allowed=allowed, given=given)

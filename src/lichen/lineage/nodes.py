@@ -9,7 +9,7 @@ from lichen.core import graph
 from lichen.core.names import Kind, Name
 from lichen.lineage.archive import Archive
 from lichen.lineage.origin import LineageError, Origin
-from lichen.lineage.rows import prepared
+from lichen.lineage.rows import landed, prepared
 from lichen.ports.ledger import Record
 from lichen.stages.models.spec import Model
 from lichen.stages.services.spec import Service
@@ -72,24 +72,16 @@ def _stored(record: Record) -> dict[str, Any]:
 
 
 def _source(archive: Archive, record: Record) -> Origin:
-    """Return a source with every file that its rows may come from, as last landed by then."""
-    files: dict[str, dict[str, Any]] = {}
+    """Return a source with every file that its rows may come from, once for each landing."""
+    files: list[dict[str, Any]] = []
     first = record.facts.get("epoch", 0)
     for landing in archive.history(record.node):
         if landing.state == "done" and first <= landing.sequence <= record.sequence:
             for seen in landing.body.get("files", ()):
-                files[seen["path"]] = {
-                    "path": seen["path"],
-                    "sha256": seen["sha256"],
-                    "landed": {
-                        "sequence": landing.sequence,
-                        "version": landing.commits.get(record.node, (0, None))[1],
-                        "now": landing.now,
-                        "run": landing.run,
-                    },
-                }
-    listed = [files[path] for path in sorted(files)]
-    told = {**_stored(record), "files": listed, **prepared(archive, record.node)}
+                told = {"path": seen["path"], "sha256": seen["sha256"]}
+                files.append({**told, "landed": landed(landing)})
+    files.sort(key=lambda file: (file["path"], file["landed"]["sequence"]))
+    told = {**_stored(record), "files": files, **prepared(archive, record.node)}
     return Origin(record.node, record.sequence, (), told)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -204,7 +204,7 @@ def _features(
     if each.held is None:
         extra["reason"] = "computed from the request alone"
         return Origin(str(features.name), None, (), extra)
-    used = list(_used(archive, each, question, relations))
+    used = _used(archive, each, question, relations)
     wanted = _wanted(sides(features.select), [row["_from"] for row in used])
     extra |= {"rows": [_shown(features, row) for row in used]}
     return Origin(str(features.name), None, by_input(archive, shelf.records, wanted), extra)
@@ -223,11 +223,11 @@ def _place(
 ) -> tuple[exp.Select, list[Condition]]:
     """Return the resolved SELECT and what rows of this entity near this moment meet."""
     select = features.select.copy()
-    tree = qualified(select, inputs, where=features.where)
-    meaning = resolved(tree)
+    meaning: Callable[[exp.Expr], exp.Expr]
     if features.shape == "window":  # its outputs are aggregates: names mean its inputs' columns
-        select.set("expressions", [])
-        meaning = exp.Expr.copy
+        meaning = _as_written
+    else:
+        meaning = resolved(qualified(select, inputs, where=features.where))
     assert features.event_time is not None
     place = [*(col(name) for name in features.entity), features.event_time]
     named = [exp.alias_(meaning(e), f"_place{i}") for i, e in enumerate(place)]
@@ -253,34 +253,39 @@ def _place(
 
 def _used(
     archive: Archive, each: Compiled, question: Question, relations: Mapping[str, Any]
-) -> Iterable[dict[str, Any]]:
+) -> list[dict[str, Any]]:
     """Return the spans that answered: the latest one, or those in the longest window."""
     features, held = each.features, each.held
     assert held is not None
     entity = [name.lower() for name in features.entity]
+    known = exp.and_(
+        exp.LTE(this=col("_known_at", "h"), expression=lit(question.at)),
+        before(lit(question.at), col("_until", "h")),
+    )
+    rows = exp.select("h.*").from_(held.subquery("h")).where(known)
     if features.shape == "latest":
         asked = exp.select("_q", *map(col, entity), "_at").from_(question.query.subquery("q"))
-        rows = archive.ask(latest(asked, held, entity, max_age=features.max_age), relations)
-        return (row for row in rows if row["_from"] is not None)
-    same = [col(name).isin(query=exp.select(col(name)).from_(rel(QUESTION))) for name in entity]
-    at, event = lit(question.at), col("_event_time")
-    enter = exp.func("greatest", event, col("_known_at"))
-    leave = exp.Add(this=event.copy(), expression=lit(max(features.windows)))
-    query = (
-        exp.select("*")
-        .from_(held.subquery("h"))
-        .where(
-            *same,
-            exp.LTE(this=enter, expression=at),
-            exp.LT(this=at.copy(), expression=leave),
-            before(at.copy(), col("_until")),
-        )
-        .order_by(event.copy(), col("_from"))
-    )
+        found = latest(asked, held.copy(), entity, max_age=features.max_age)
+        same = [
+            exp.EQ(this=col(name, "h"), expression=col(name, "l"))
+            for name in ("_event_time", "_from")
+        ]
+        return list(archive.ask(rows.join(found.subquery("l"), on=exp.and_(*same)), relations))
+    event, length = col("_event_time", "h"), lit(max(features.windows))
+    rows = rows.where(
+        *(col(n, "h").isin(query=exp.select(col(n)).from_(rel(QUESTION))) for n in entity),
+        exp.LTE(this=event, expression=lit(question.at)),
+        exp.LT(this=lit(question.at), expression=exp.Add(this=event.copy(), expression=length)),
+    ).order_by(event.copy(), col("_from", "h"))
+    found_rows = archive.ask(rows, relations)
     return [
         {**row, "_windows": _windows(features, row["_event_time"], question.at)}
-        for row in archive.ask(query, relations)
+        for row in found_rows
     ]
+
+
+def _as_written(tree: exp.Expr) -> exp.Expr:
+    return tree.copy()
 
 
 def _windows(features: Features, event: datetime, at: Instant) -> list[str]:

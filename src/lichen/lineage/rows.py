@@ -55,21 +55,19 @@ def files_of(archive: Archive, record: Record, rows: Sequence[Row]) -> list[dict
     for (path, sequence), count in sorted(counts.items(), key=str):
         landing = archive.record(record.node, sequence)
         seen = {f["path"]: f["sha256"] for f in landing.body.get("files", ())}
-        version = landing.commits.get(record.node, (sequence, None))[1]
-        files.append(
-            {
-                "path": path,
-                "sha256": seen.get(str(path)),
-                "rows": count,
-                "landed": {
-                    "sequence": sequence,
-                    "version": version,
-                    "now": landing.now,
-                    "run": landing.run,
-                },
-            }
-        )
+        told = {"path": path, "sha256": seen.get(str(path)), "rows": count}
+        files.append({**told, "landed": landed(landing)})
     return files
+
+
+def landed(landing: Record) -> dict[str, Any]:
+    """Return the commit that a landing was."""
+    return {
+        "sequence": landing.sequence,
+        "version": landing.commits.get(landing.node, (0, None))[1],
+        "now": landing.now,
+        "run": landing.run,
+    }
 
 
 def prepared(archive: Archive, node: str) -> dict[str, Any]:
