@@ -33,6 +33,7 @@ ALLOWED = ("inner join … on", "left join … on", "using (…)", "where", "exp
 AGGREGATES = frozenset(
     {"entropy", "favg", "fsum", "geomean", "histogram", "mad", "mean", "product", "sem", "sumkahan"}
 )
+_CLAUSES = frozenset({"expressions", "from_", "joins", "where", "order", "laterals"})
 _NAMED = frozenset({"this", "db", "catalog", "alias"})
 _CHANGING = (exp.CurrentTimestamp, exp.CurrentDate, exp.CurrentTime, exp.Rand, exp.Uuid)
 _CHANGING_NAMES = frozenset({"now", "get_current_timestamp", "nextval", "transaction_timestamp"})
@@ -296,6 +297,9 @@ def _whole(select: exp.Select) -> Iterable[str]:
         yield "a SELECT that aggregates"
     if select.args.get("with_") or sum(1 for _ in select.find_all(exp.Query)) > 1:
         yield "a subquery"
+    for clause in sorted(name for name, value in select.args.items() if value):
+        if clause not in _CLAUSES:
+            yield f"the clause {clause.rstrip('_')!r}"
 
 
 def _relations(select: exp.Select) -> Iterable[exp.Expr]:

@@ -67,6 +67,7 @@ def world(number: int) -> tuple[list[Row], list[Question]]:
                 [
                     {"value": rng.randint(0, 9)},
                     {"event": rng.randint(0, 90)},
+                    {"event": event + 90, "lag": 25},
                     {"event": None},
                     {"entity": 1},
                     {"lag": rng.choice([0, 3, 25])},
@@ -74,7 +75,7 @@ def world(number: int) -> tuple[list[Row], list[Question]]:
             )
             rows.append(row._replace(known=known + 72, **changed))
         if rng.random() < 0.3:
-            rows.append(row._replace(known=known + rng.choice([0, 10, 72, 100]), deleted=True))
+            rows.append(row._replace(known=known + rng.choice([0, 10, 72, 80, 100]), deleted=True))
         if rng.random() < 0.2:
             rows.append(row._replace(known=rng.choice([None, known + 150]), value=7))
     rng.shuffle(rows)

@@ -34,14 +34,15 @@ def windows(
     """
     asked = exp.select("_q", *map(col, entity), "_at").from_(questions.subquery("q"))
     result = exp.select(col("_q", "q")).from_(rel("_asked", "q"))
+    rows = exp.select(*map(col, held.named_selects)).from_("_rows")
     for length in lengths:
         name = short(length)
-        answers = _answers(held, entity, outputs, length)
+        answers = _answers(rows, entity, outputs, length)
         result = result.join(
             answers.subquery(f"w{name}"),
             on=exp.EQ(this=col("_q", "q"), expression=col("_q", f"w{name}")),
         ).select(*(col(f"{output.alias}_{name}", f"w{name}") for output in outputs))
-    return result.with_("_asked", as_=asked)
+    return result.with_("_asked", as_=asked).with_("_rows", as_=held)
 
 
 def _answers(
