@@ -36,7 +36,8 @@ FILES = {
     "backfill_until: 2020-03-01\n",
     "sources/fines.yml": "path: feeds/fines-*.csv\nkey: order_id\nknown_at: settled_at\n"
     "backfill_until: 2020-03-01\n",
-    "tables/stock.sql": "select c.shop as store, c.counted_at, c.level * 2 as level from counts c\n",
+    "tables/stock.sql": "select c.shop as store, c.counted_at, c.level * 2 as level "
+    "from counts c\n",
     "tables/placed.sql": "/* key: order_id */\nselect o.*, s.region from orders o\n"
     "left join shops s using (shop)\n",
     "tables/region_days.sql": "/* key: [region, day] */\nselect region, "
@@ -45,8 +46,8 @@ FILES = {
     "features/stock.sql": "/*\nentity: shop\nevent_time: counted_at\n"
     "known_at: counted_at + interval 1 hour\nmax_age: 10 days\n*/\n"
     "select store as shop, counted_at, level from stock\n",
-    "features/recent.sql": "/*\nentity: shop\nevent_time: ordered_at\nwindow: [2 days, 7 days]\n*/\n"
-    "select avg(amount) as mean, max(amount) as most, count(*) as n from placed\n",
+    "features/recent.sql": "/*\nentity: shop\nevent_time: ordered_at\n"
+    "window: [2 days, 7 days]\n*/\nselect avg(amount) as mean, max(amount) as most, count(*) as n from placed\n",
     "features/region.sql": "/*\nentity: region\nevent_time: day + interval 1 day\n*/\n"
     "select region, total, n from region_days\n",
     "features/order.sql": "/* at: request */\nselect amount, amount * 2 as twice from request\n",
@@ -55,10 +56,11 @@ FILES = {
     "o.amount, f.fine, f.settled_at\nfrom placed o left join fines f on f.order_id = o.order_id\n",
     "models/fined.py": "from sklearn.impute import SimpleImputer\n"
     "from sklearn.linear_model import LogisticRegression\n"
-    "from sklearn.pipeline import make_pipeline\n\nfrom lichen import model\n\n\n"
+    "from sklearn.pipeline import make_pipeline\n"
+    "from sklearn.preprocessing import StandardScaler\n\nfrom lichen import model\n\n\n"
     '@model(target="fined", metric="roc_auc", holdout="10 days")\n'
     "def fined(stock, recent, region, order):\n"
-    "    return make_pipeline(SimpleImputer(keep_empty_features=True), LogisticRegression())\n",
+    "    return make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression())\n",
     "services/fined.yml": "model: fined\n",
 }  # fmt: skip
 COLUMNS = {

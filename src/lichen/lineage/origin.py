@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -55,6 +56,8 @@ def plain(value: Any) -> Any:
             return value
         case float():
             return value if math.isfinite(value) else None
+        case Decimal():
+            return int(value) if value == value.to_integral_value() else float(value)
         case datetime():
             return iso(value) if value.tzinfo else value.isoformat()
         case date() | time():

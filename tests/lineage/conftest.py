@@ -1,0 +1,105 @@
+"""The market, run twice, with predictions that were logged before and after the second run."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import market
+import pytest
+from market import FIRST, SECOND, Market
+from oracle import Answer, Oracle, snapshot
+
+from lichen.loop import Loop
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A prediction that was logged: what was asked when, of which publication."""
+
+    id: str
+    key: str
+    at: datetime
+    publication: int
+
+
+@dataclass(frozen=True)
+class World:
+    """The market as it was run, and the oracle that knows its files."""
+
+    market: Market
+    loop: Loop
+    landings: tuple[tuple[datetime, Any], ...]
+
+    def oracle(self, publication: int) -> Oracle:
+        return Oracle(self.landings, publication)
+
+    def answer(self, asked: Asked) -> Answer:
+        return self.oracle(asked.publication).answer(asked.key, asked.at)
+
+    def log(self, *questions: Asked, **changed: Any) -> None:
+        """Log what the oracle answers, with features changed where a test says so."""
+        self.market.log(*(line(each, self.answer(each), changed) for each in questions))
+
+
+def line(asked: Asked, answer: Answer, changed: Mapping[str, Any]) -> dict[str, Any]:
+    import json
+
+    return {
+        "prediction_id": asked.id,
+        "model": "models.fined",
+        "model_version": 1,
+        "publication": asked.publication,
+        "key": asked.key,
+        "at": asked.at.isoformat().replace("+00:00", "Z"),
+        "value": 1.0,
+        "probability": 0.75,
+        "request": json.dumps(answer.request),
+        "features": json.dumps({**answer.features, **changed}),
+    }
+
+
+EARLY = tuple(
+    Asked(f"early-{key}", key, at, 1)
+    for key, at in (
+        ("o33", datetime.fromisoformat("2020-02-06T00:00Z")),
+        ("o60", datetime.fromisoformat("2020-02-20T13:00Z")),
+        ("o70", datetime.fromisoformat("2020-03-02T00:00Z")),
+    )
+)
+LATE = tuple(
+    Asked(f"late-{key}-{at:%m%d}", key, at, 2)
+    for key, at in (
+        ("o33", datetime.fromisoformat("2020-02-06T00:00Z")),
+        ("o33", datetime.fromisoformat("2020-03-12T00:00Z")),
+        ("o30", datetime.fromisoformat("2020-03-10T00:00Z")),
+        ("o300", datetime.fromisoformat("2020-03-10T00:00Z")),
+        ("o405", datetime.fromisoformat("2020-03-12T05:00Z")),
+    )
+)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    made = market.make(tmp_path_factory.mktemp("market"))
+    landings = [(FIRST, snapshot(made.root / "feeds"))]
+    _run(made, FIRST)
+    before = World(made, made.loop, tuple(landings))
+    before.log(*EARLY)  # the second run drains these
+    market.grow(made)
+    landings.append((SECOND, snapshot(made.root / "feeds")))
+    _run(made, SECOND)
+    after = World(made, made.loop, tuple(landings))
+    after.log(*LATE)
+    return after
+
+
+def _run(made: Market, now: datetime) -> None:
+    with warnings.catch_warnings():  # of libraries among themselves: scikit-learn's of pandas'
+        warnings.filterwarnings("ignore", message="The inplace keyword in DataFrame.drop")
+        events = made.loop.run(now=now)
+    for event in events:
+        assert getattr(event.result, "error", None) is None, event
