@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 from market import FIRST, SECOND, Market
 from oracle import Answer, Oracle, snapshot
 
+from lichen.lineage.origin import Origin
+from lichen.lineage.why import why
 from lichen.loop import Loop
 
 
@@ -33,12 +35,19 @@ class World:
     market: Market
     loop: Loop
     landings: tuple[tuple[datetime, Any], ...]
+    asked: dict[str, Origin] = field(default_factory=dict)
 
     def oracle(self, publication: int) -> Oracle:
         return Oracle(self.landings, publication)
 
     def answer(self, asked: Asked) -> Answer:
         return self.oracle(asked.publication).answer(asked.key, asked.at)
+
+    def why(self, id_: str) -> Origin:
+        """Return where a prediction came from; each is asked for once."""
+        if id_ not in self.asked:
+            self.asked[id_] = why(self.loop, f"predictions.fined:{id_}")
+        return self.asked[id_]
 
     def log(self, *questions: Asked, **changed: Any) -> None:
         """Log what the oracle answers, with features changed where a test says so."""
@@ -65,7 +74,7 @@ def line(asked: Asked, answer: Answer, changed: Mapping[str, Any]) -> dict[str, 
 EARLY = tuple(
     Asked(f"early-{key}", key, at, 1)
     for key, at in (
-        ("o33", datetime.fromisoformat("2020-02-06T00:00Z")),
+        ("o30", datetime.fromisoformat("2020-02-06T00:00Z")),
         ("o60", datetime.fromisoformat("2020-02-20T13:00Z")),
         ("o70", datetime.fromisoformat("2020-03-02T00:00Z")),
     )
@@ -73,11 +82,11 @@ EARLY = tuple(
 LATE = tuple(
     Asked(f"late-{key}-{at:%m%d}", key, at, 2)
     for key, at in (
-        ("o33", datetime.fromisoformat("2020-02-06T00:00Z")),
-        ("o33", datetime.fromisoformat("2020-03-12T00:00Z")),
+        ("o30", datetime.fromisoformat("2020-02-06T00:00Z")),
+        ("o33", datetime.fromisoformat("2020-03-10T12:00Z")),
         ("o30", datetime.fromisoformat("2020-03-10T00:00Z")),
         ("o300", datetime.fromisoformat("2020-03-10T00:00Z")),
-        ("o405", datetime.fromisoformat("2020-03-12T05:00Z")),
+        ("o405", datetime.fromisoformat("2020-03-10T05:00Z")),
     )
 )
 

@@ -47,7 +47,8 @@ FILES = {
     "known_at: counted_at + interval 1 hour\nmax_age: 10 days\n*/\n"
     "select store as shop, counted_at, level from stock\n",
     "features/recent.sql": "/*\nentity: shop\nevent_time: ordered_at\n"
-    "window: [2 days, 7 days]\n*/\nselect avg(amount) as mean, max(amount) as most, count(*) as n from placed\n",
+    "window: [2 days, 7 days]\n*/\n"
+    "select avg(amount) as mean, max(amount) as most, count(*) as n from placed\n",
     "features/region.sql": "/*\nentity: region\nevent_time: day + interval 1 day\n*/\n"
     "select region, total, n from region_days\n",
     "features/order.sql": "/* at: request */\nselect amount, amount * 2 as twice from request\n",

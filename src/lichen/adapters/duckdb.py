@@ -128,7 +128,7 @@ class DuckDB:
 
 
 def _python(column: ChunkedArray) -> list[Any]:
-    return [column[i].as_py() for i in range(len(column))]
+    return list(column.to_pylist())
 
 
 def _scan(scan: Scan) -> exp.Select:

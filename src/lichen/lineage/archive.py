@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from lichen.core.names import Name
 from lichen.core.resolve import resolve
-from lichen.core.sql import col, parse_select, rel
+from lichen.core.sql import col, lit, parse_select, rel
 from lichen.core.time import Instant
 from lichen.lineage.origin import LineageError
 from lichen.loop import Loop
@@ -49,6 +49,7 @@ class Archive:
     state: State
     _histories: dict[str, tuple[Record, ...]] = field(default_factory=dict)
     _publications: dict[int, Publication] = field(default_factory=dict)
+    _definitions: dict[int, exp.Select] = field(default_factory=dict)
 
     def history(self, node: str) -> tuple[Record, ...]:
         """Return a node's records, oldest first."""
@@ -100,6 +101,11 @@ class Archive:
 
     def definition(self, record: Record) -> exp.Select:
         """Return the SELECT that a table's build ran, resolved over what it read then."""
+        if record.id not in self._definitions:
+            self._definitions[record.id] = self._resolved(record)
+        return self._definitions[record.id]
+
+    def _resolved(self, record: Record) -> exp.Select:
         path = self.loop.project.root / "tables" / f"{Name.parse(record.node).name}.sql"
         inputs = self.inputs(record)
         schema = {n: _users(r) for n, r in inputs.items()}
@@ -116,7 +122,9 @@ class Archive:
             return []
         wanted = Table.from_pydict({"_row": Array(sorted(ids), DataType.int64())})
         chosen = exp.select(col("_row")).from_(rel(WANTED))
-        return self._rows(record, col("_row").isin(query=chosen), {WANTED: wanted})
+        near = exp.Between(this=col("_row"), low=lit(min(ids)), high=lit(max(ids)))  # skips files
+        among = exp.and_(near, col("_row").isin(query=chosen))
+        return self._rows(record, among, {WANTED: wanted})
 
     def keyed(self, record: Record, key: str) -> list[Row]:
         """Return every stored version of one key, in their order."""

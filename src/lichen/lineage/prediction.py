@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,7 @@ from lichen.core.versions import before
 from lichen.lineage.archive import Archive
 from lichen.lineage.differ import differences
 from lichen.lineage.logged import Logged, logged
-from lichen.lineage.narrow import Condition, Narrow, narrow, sides
+from lichen.lineage.narrow import Condition, narrow, sides
 from lichen.lineage.nodes import definition, pedigree
 from lichen.lineage.origin import Origin
 from lichen.lineage.question import QUESTION, Question, asked_then, inputs_of, wanted_rows
@@ -24,8 +25,9 @@ from lichen.lineage.rows import by_input
 from lichen.stages.context import Shelf
 from lichen.stages.features.answer import answer
 from lichen.stages.features.compiled import Compiled, compiled
-from lichen.stages.features.latest import latest
 from lichen.stages.features.spec import Features
+
+SPANS = "_spans"  # a definition's spans, read once
 
 
 def of_prediction(archive: Archive, table: Name, id_: str) -> Origin:
@@ -72,10 +74,9 @@ def _features(
 ) -> Origin:
     """Return what one features definition answered, and the rows that it answered from."""
     prefix = f"{features.name.name}__"
-    near = _near(archive, features, shelf, question)
-    each = compiled(features, near.inputs)
-    relations = {**near.relations, QUESTION: question.row}
-    (row,) = archive.ask(answer(question.query, [each]), relations)
+    each, relations = _compiled(archive, features, shelf, question)
+    (row,) = archive.ask(answer(question.query, [each], lineage=True), relations)
+    origin = row.pop(f"{prefix}_from", None)
     values = {n.removeprefix(prefix): v for n, v in row.items() if n.startswith(prefix)}
     then = {n.removeprefix(prefix): v for n, v in told.features.items() if n.startswith(prefix)}
     unequal = differences(str(features.name), then, values)
@@ -88,18 +89,27 @@ def _features(
     if each.held is None:
         extra["reason"] = "computed from the request alone"
         return Origin(str(features.name), None, (), extra)
-    used = _used(archive, each, question, relations)
+    used = _used(archive, each, question, relations, origin)
     wanted = wanted_rows(sides(features.select), [row["_from"] for row in used])
     extra |= {"rows": [_shown(features, row) for row in used]}
     return Origin(str(features.name), None, by_input(archive, shelf.records, wanted), extra)
 
 
-def _near(archive: Archive, features: Features, shelf: Shelf, question: Question) -> Narrow:
+def _compiled(
+    archive: Archive, features: Features, shelf: Shelf, question: Question
+) -> tuple[Compiled, dict[str, Any]]:
+    """Return the definition over the spans of this entity near this moment, and what it reads."""
+    relations: dict[str, Any] = {QUESTION: question.row}
     if features.shape == "request":
-        return Narrow({}, {})
+        return compiled(features, {}), relations
     inputs = inputs_of(archive, features.name, shelf)
     tree, conditions = _place(features, inputs, question)
-    return narrow(tree, conditions, shelf, archive.loop.engine, {QUESTION: question.row})
+    near = narrow(tree, conditions, shelf, archive.loop.engine, relations)
+    each = compiled(features, near.inputs)
+    assert each.held is not None
+    relations[SPANS] = archive.loop.engine.arrow(each.held, near.relations)
+    held = exp.select(*map(col, each.held.named_selects)).from_(rel(SPANS))
+    return replace(each, held=held), relations
 
 
 def _place(
@@ -136,9 +146,13 @@ def _place(
 
 
 def _used(
-    archive: Archive, each: Compiled, question: Question, relations: Mapping[str, Any]
+    archive: Archive,
+    each: Compiled,
+    question: Question,
+    relations: Mapping[str, Any],
+    origin: Sequence[int | None] | None,
 ) -> list[dict[str, Any]]:
-    """Return the spans that answered: the latest one, or those in the longest window."""
+    """Return the spans that answered: the one that came from `origin`, or all in the windows."""
     features, held = each.features, each.held
     assert held is not None
     entity = [name.lower() for name in features.entity]
@@ -148,13 +162,11 @@ def _used(
     )
     rows = exp.select("h.*").from_(held.subquery("h")).where(known)
     if features.shape == "latest":
-        asked = exp.select("_q", *map(col, entity), "_at").from_(question.query.subquery("q"))
-        found = latest(asked, held.copy(), entity, max_age=features.max_age)
-        same = [
-            exp.EQ(this=col(name, "h"), expression=col(name, "l"))
-            for name in ("_event_time", "_from")
-        ]
-        return list(archive.ask(rows.join(found.subquery("l"), on=exp.and_(*same)), relations))
+        if origin is None:
+            return []
+        ids = exp.array(*(exp.null() if id_ is None else lit(id_) for id_ in origin))
+        same = exp.NullSafeEQ(this=col("_from", "h"), expression=ids)
+        return list(archive.ask(rows.where(same), relations))
     event, length = col("_event_time", "h"), lit(max(features.windows))
     rows = rows.where(
         *(col(n, "h").isin(query=exp.select(col(n)).from_(rel(QUESTION))) for n in entity),
