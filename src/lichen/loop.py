@@ -45,13 +45,9 @@ from lichen.project import Project, read_project
 from lichen.stages.context import Context, Shelf
 from lichen.stages.features.spec import Features
 from lichen.stages.models.ask import Inquiry
-from lichen.stages.models.run import train
 from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.spec import Outcome
-from lichen.stages.services.run import drain, promote
 from lichen.stages.services.spec import Service
-from lichen.stages.sources.run import land
-from lichen.stages.tables.run import build
 from lichen.wiring import open_engine, open_lake, open_learners, open_ledger
 
 
@@ -190,19 +186,29 @@ class Loop:
 
     def _interpret(self, step: AnyStep, run: str, context: Context) -> Result:
         nodes = self.project.nodes
-        match step:
+        match step:  # each stage's effects are imported when they are needed: plans start fast
             case Land():
+                from lichen.stages.sources.run import land
+
                 return land(step, nodes[Name.parse(step.node)], context)  # type: ignore[arg-type]
             case Build():
+                from lichen.stages.tables.run import build
+
                 name = Name.parse(step.node)
                 columns = dict(self.project.prints[name].columns)
                 return build(step, nodes[name], columns, context)  # type: ignore[arg-type]
             case Train():
+                from lichen.stages.models.run import train
+
                 return train(step, self.inquiry(Name.parse(step.node)), open_learners(), context)
             case Promote():
+                from lichen.stages.services.run import promote
+
                 inquiry = self.inquiry(Name.parse(step.model))
                 return promote(step, inquiry, open_learners(), context)
             case Drain():
+                from lichen.stages.services.run import drain
+
                 return drain(step, context)
             case Adopt():
                 return self._adopt(step)

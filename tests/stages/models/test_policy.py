@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from lichen.stages.models.policy import Live, due
+from lichen.ports.facts import Live
+from lichen.stages.models.policy import due
 from lichen.stages.models.spec import Retrain
 
 TRAINED = datetime(2013, 12, 1, tzinfo=UTC)

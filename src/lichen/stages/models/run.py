@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from sqlglot import exp
 
 from lichen.core.errors import ModelError, Where
+from lichen.core.sql import col
 from lichen.core.steps import Done, Result, Train
 from lichen.core.time import Instant, iso
 from lichen.ports.learner import Estimators, Learner, Samplers
@@ -78,7 +80,10 @@ def training_rows(
     Rows that share a day share their luck: `group` is the day of the question (UTC).
     """
     query = asked(inquiry, ctx.shelf, now, since=since)
-    frame = ctx.engine.frame(query, relations_of(inquiry, ctx.shelf))
+    own = ("_key", "_at", "_label", "_label_known_at")
+    kept = [c for c in query.named_selects if c in own or ("__" in c and not c.startswith("_"))]
+    rows = exp.select(*map(col, kept)).from_(query.subquery("asked"))
+    frame = ctx.engine.frame(rows, relations_of(inquiry, ctx.shelf))
     return as_training_set(frame, timed=inquiry.outcome.predict_at is not None)
 
 
