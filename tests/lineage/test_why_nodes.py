@@ -6,8 +6,8 @@ from pathlib import Path
 
 import market
 import pytest
-from conftest import World
 from market import SECOND
+from market_world import World
 
 from lichen.core.errors import LichenError
 from lichen.lineage.origin import Origin

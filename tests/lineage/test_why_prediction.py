@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from conftest import EARLY, LATE, Asked, World, line
-from oracle import Line
+from market_oracle import Line
+from market_world import EARLY, LATE, Asked, World, line
 
 from lichen.lineage.origin import LineageError, Origin
 from lichen.lineage.why import why
