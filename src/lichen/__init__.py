@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lichen.api import auto, model
+    from lichen.loop import open_loop as open  # noqa: A004 - lichen.open is never star-imported
 
-__all__ = ["auto", "model"]
+__all__ = ["auto", "model", "open"]
 __version__ = "0.1.0"
 
-_LAZY = {"auto": "lichen.api", "model": "lichen.api"}  # a public name to the module that owns it
+_LAZY = {  # a public name to the module that owns it, and its name there
+    "auto": ("lichen.api", "auto"),
+    "model": ("lichen.api", "model"),
+    "open": ("lichen.loop", "open_loop"),
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name's module at its first use, so that `import lichen` stays light."""
     if name not in _LAZY:
         raise AttributeError(f"module 'lichen' has no attribute {name!r}")
-    return getattr(import_module(_LAZY[name]), name)
+    module, own = _LAZY[name]
+    return getattr(import_module(module), own)

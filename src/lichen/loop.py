@@ -42,6 +42,8 @@ from lichen.ports.facts import Facts
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Record, State
 from lichen.project import Project, read_project
+from lichen.readers.query import Answer, Library, query
+from lichen.readers.show import show
 from lichen.stages.context import Context, Shelf
 from lichen.stages.features.spec import Features
 from lichen.stages.models.ask import Inquiry
@@ -59,6 +61,7 @@ class Event:
     result: Result | None = None
     note: str = ""
     seconds: float = 0.0
+    run: str = ""
 
 
 Report = Callable[[Event], None]
@@ -113,14 +116,30 @@ class Loop:
         finally:
             self.ledger.end(run)
 
+    def query(self, sql: str, *, now: Instant | None = None) -> Answer:
+        """Return the answer to one SELECT over published versions, as they were known at `now`.
+
+        Without `now` it is the clock of the last run.
+        """
+        state = self.state()
+        return query(sql, self._library(state), _known(state, now))
+
+    def show(self, node: str, *, rows: int = 0, now: Instant | None = None) -> dict[str, Any]:
+        """Return what is known of a node, with so many of its current rows."""
+        state, name = self.state(), self.project.node(node)
+        return show(name, self._library(state), state, _known(state, now), rows=rows)
+
+    def clock(self, now: Instant | None = None) -> Instant:
+        """Return the time at which a plan or a run made now would think that it is."""
+        return _clock(self.state(), now)
+
     def state(self) -> State:
         """Return the ledger's state; an empty one where nothing ever ran."""
         return self.ledger.state() if (self.folder / "ledger.db").exists() else State()
 
     def published(self) -> Mapping[str, Record]:
         """Return the records that everybody reads now, by node."""
-        pins = publication.pins if (publication := self.state().publication) else {}
-        return {node: self.ledger.record(id_) for node, id_ in pins.items()}
+        return self._pinned(self.state())
 
     def selected(self, nodes: Sequence[str]) -> frozenset[Name] | None:
         """Return the named nodes and all that they need; None for everything."""
@@ -130,6 +149,14 @@ class Loop:
         needed = frozenset(named).union(*(graph.upstream(self.project.reads, n) for n in named))
         refers = [self.project.refers.get(name, ()) for name in needed]
         return needed.union(*refers)
+
+    def _pinned(self, state: State) -> dict[str, Record]:
+        pins = state.publication.pins if state.publication else {}
+        return {node: self.ledger.record(id_) for node, id_ in pins.items()}
+
+    def _library(self, state: State) -> Library:
+        shelf = Shelf(self._pinned(state), self.lake)
+        return Library(self.project, shelf, self.engine, self.folder)
 
     def _until_done(
         self, run: str, now: Instant, world: World, only: frozenset[Name] | None, report: Report
@@ -180,7 +207,7 @@ class Loop:
         if not isinstance(step, Adopt | Publish):
             intent = intents[0] if intents else self._intend(run, step, {}, {}, ())
             self._conclude(intent, result, seconds)
-        event = Event(step, result, seconds=seconds)
+        event = Event(step, result, seconds=seconds, run=run)
         report(event)
         return event
 
@@ -355,6 +382,11 @@ def _clock(state: State, now: Instant | None) -> Instant:
     if state.open:
         return state.open[0].now
     return max(wall(), state.clock) if state.clock else wall()
+
+
+def _known(state: State, now: Instant | None) -> Instant:
+    """The moment that a reader means: given, or the clock of the last run."""
+    return instant(now) if now is not None else state.clock or wall()
 
 
 def _landed(body: Mapping[str, Any]) -> dict[str, Seen]:

@@ -43,7 +43,13 @@ def observe(
             connector = open_connector(source.connector)
             world.files[str(source.name)] = connector.list(project.root, source.path, known)
         except LichenError as error:
-            raise SourceError(error.what, where=source.where, hint=error.hint) from error
+            raise SourceError(
+                error.what,
+                where=source.where,
+                allowed=error.allowed,
+                given=error.given,
+                hint=error.hint,
+            ) from error
     for service in project.of(Service):
         world.logs[str(service.name)] = log_sizes(folder, service.name.name)
     return world
@@ -68,6 +74,8 @@ def _prepare(path: Path, root: Path, now: Instant) -> None:
 
 
 def _line_in(error: BaseException, path: Path) -> int:
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return error.lineno or 0
     found, trace = 0, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == str(path):

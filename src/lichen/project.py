@@ -23,7 +23,7 @@ from lichen.core.fingerprint import Print, digest, fingerprint, normal
 from lichen.core.names import Kind, Name
 from lichen.core.pycode import code_fingerprint
 from lichen.core.resolve import line_in, refuse_columns, relations, resolve
-from lichen.core.settings import decode
+from lichen.core.settings import decode, line_of
 from lichen.core.sql import columns_in, tables_in
 from lichen.stages.features.spec import Features, read_features
 from lichen.stages.models.metric import METRICS
@@ -128,7 +128,7 @@ def _settings(root: Path) -> ProjectSettings:
         raise ProjectError(
             "there is no lichen.yml here, so this is not a Lichen project",
             where=Where(root),
-            hint="go to the project's folder, or name it: lichen -C FOLDER …",
+            hint="go to the project's folder, or name it with -C FOLDER",
         )
     return decode(path.read_text("utf-8"), ProjectSettings, path)
 
@@ -162,7 +162,10 @@ def _read(kind: Kind, path: Path, name: Name, root: Path) -> Node:
         Kind.model: lambda: read_model(path, name),
         Kind.service: lambda: read_service(path, name),
     }
-    return readers[kind]()
+    try:
+        return readers[kind]()
+    except UnicodeDecodeError as error:
+        raise ProjectError(f"this is no UTF-8 text: {error.reason}", where=Where(path)) from error
 
 
 def _refuse_strays(root: Path) -> None:
@@ -185,11 +188,11 @@ def _reads(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
         case Source():
             return ()
         case Model():
-            for name, what in ((node.target, "outcome"), *((f, "features") for f in node.features)):
-                _refuse_missing(name, what, nodes, node.where)
+            for name, what in ((node.target, "target"), *((f, "features") for f in node.features)):
+                _refuse_missing(name, what, nodes, _at(node, what))
             return tuple(dict.fromkeys((node.target, *node.features)))
         case Service():
-            _refuse_missing(node.model, "model", nodes, node.where)
+            _refuse_missing(node.model, "model", nodes, _at(node, "model"))
             return (node.model,)
         case Table() | Features() | Outcome():
             found = (
@@ -223,21 +226,26 @@ def _find(written: str, where: Where, nodes: Mapping[Name, Node]) -> Name:
         if kind in ("tables", "sources") and (name := Name(Kind(kind), rest)) in nodes:
             return name
     else:
-        for name in (Name(Kind.table, rest), Name(Kind.source, rest)):
-            if name in nodes and where.path != nodes[name].where.path:
-                return name
+        both = [Name(Kind.table, rest), Name(Kind.source, rest)]
+        found = [n for n in both if n in nodes and where.path != nodes[n].where.path]
+        if len(found) > 1:
+            raise ProjectError(
+                f"{written!r} is a table and a source", where=where, allowed=map(str, found)
+            )
+        if found:
+            return found[0]
         if Name(Kind.table, rest) in nodes:  # a table that reads itself: a cycle of one
             return Name(Kind.table, rest)
     allowed = sorted(n.name for n in nodes if n.kind in (Kind.table, Kind.source))
     raise ProjectError(
-        f"there is no table or source {written!r}", where=where, allowed=allowed, given=written
+        f"there is no table or source {written!r}", where=where, allowed=allowed, given=rest
     )
 
 
 def _refuse_missing(name: Name, what: str, nodes: Mapping[Name, Node], where: Where) -> None:
     if name not in nodes:
         raise ProjectError(
-            f"there is no {what} {name.name!r}",
+            f"{what}: there is no {name.kind.value}.{name.name}",
             where=where,
             allowed=sorted(n.name for n in nodes if n.kind == name.kind),
             given=name.name,
@@ -245,12 +253,28 @@ def _refuse_missing(name: Name, what: str, nodes: Mapping[Name, Node], where: Wh
 
 
 def _refuse_cycles(reads: Mapping[Name, tuple[Name, ...]], nodes: Mapping[Name, Node]) -> None:
-    if found := graph.cycle(reads):
+    if found := tuple(reversed(graph.cycle(reads))):  # each reads the next
         raise ProjectError(
-            "these nodes read each other in a circle: " + " → ".join(map(str, reversed(found))),
-            where=nodes[found[0]].where,
-            hint="one of them must stop reading the next",
+            "these nodes read each other in a circle: " + " → ".join(map(str, found))
+            if len(found) > 2
+            else f"{found[0]} reads itself",
+            where=_reading(nodes[found[0]], found[1]),
+            hint="one of them must stop reading the next" if len(found) > 2 else None,
         )
+
+
+def _reading(node: Node, read: Name) -> Where:
+    """Return where a node's SELECT names another node."""
+    if isinstance(node, Table | Features | Outcome):
+        for table in tables_in(node.select):
+            if table.name == read.name:
+                return Where(node.where.path, line_in(table))
+    return node.where
+
+
+def _at(node: Table | Features | Outcome | Model | Service, key: str) -> Where:
+    """Return where a node's own settings say something."""
+    return Where(node.where.path, line_of(node.lines, f"$.{key}"))
 
 
 def _service_columns(name: Name) -> tuple[str, ...]:
@@ -264,7 +288,7 @@ def _check(node: Node, schema: _Schema, columns: Mapping[Name, tuple[str, ...]])
             return node
         case Table():
             select = _resolved(node, schema)
-            refuse_columns(node.key, select.named_selects, "key", node.where)
+            refuse_columns(node.key, select.named_selects, "key", _at(node, "key"))
             if node.contract:
                 check_columns(node.contract, select.named_selects)
             return dataclasses.replace(node, select=select)
@@ -276,11 +300,11 @@ def _check(node: Node, schema: _Schema, columns: Mapping[Name, tuple[str, ...]])
             if node.metric not in METRICS:
                 raise ProjectError(
                     f"there is no metric {node.metric!r}",
-                    where=node.where,
+                    where=_at(node, "metric"),
                     allowed=METRICS,
                     given=node.metric,
                 )
-            refuse_columns(node.slices, columns[node.target], "slices", node.where)
+            refuse_columns(node.slices, columns[node.target], "slices", _at(node, "slices"))
             _check_model(node, schema.nodes, columns)
             return node
         case Service():
@@ -292,9 +316,9 @@ def _check_outcome(node: Outcome, schema: _Schema) -> Outcome:
     outputs = select.named_selects
     for what in ("label", "predict_at", "known_at"):
         if (tree := getattr(node, what)) is not None:
-            refuse_columns(sorted(columns_in(tree)), outputs, what, node.where)
-    refuse_columns(node.key, outputs, "key", node.where)
-    refuse_columns(node.entities, outputs, "entities", node.where)
+            refuse_columns(sorted(columns_in(tree)), outputs, what, _at(node, what))
+    refuse_columns(node.key, outputs, "key", _at(node, "key"))
+    refuse_columns(node.entities, outputs, "entities", _at(node, "entities"))
     return dataclasses.replace(node, select=select)
 
 
@@ -304,10 +328,10 @@ def _check_features(node: Features, schema: _Schema) -> Features:
     select = _resolved(node, schema)
     around = {c for id_ in relations(select).values() for c in schema.columns[id_]}
     available = sorted(around | set(select.named_selects))
-    refuse_columns(node.entity, available, "entity", node.where)
+    refuse_columns(node.entity, available, "entity", _at(node, "entity"))
     for what in ("event_time", "known_at"):
         if (tree := getattr(node, what)) is not None:
-            refuse_columns(sorted(columns_in(tree)), available, what, node.where)
+            refuse_columns(sorted(columns_in(tree)), available, what, _at(node, what))
     return dataclasses.replace(node, select=select)
 
 
@@ -325,7 +349,7 @@ def _check_model(
             resolve(features.select, features.where.path, available, lambda n, _: n)
         else:
             what = f"entity of {name}, which model {node.name.name!r} reads"
-            refuse_columns(features.entity, columns[node.target], what, features.where)
+            refuse_columns(features.entity, columns[node.target], what, _at(features, "entity"))
 
 
 def _resolved(node: Table | Features | Outcome, schema: _Schema) -> exp.Select:

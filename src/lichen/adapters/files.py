@@ -21,6 +21,11 @@ class Files:
                 hint="give a path relative to the project, such as feeds/weather/*.csv",
             )
         found = sorted(p for p in root.glob(path) if p.is_file() and not p.name.startswith("."))
+        if not found and not any(mark in path for mark in "*?["):
+            beside = (root / path).parent
+            names = sorted(p.name for p in beside.iterdir()) if beside.is_dir() else []
+            name = Path(path).name
+            raise SourceError(f"the file {path!r} is missing", allowed=names, given=name)
         return tuple(_seen(p, root, known) for p in found)
 
 

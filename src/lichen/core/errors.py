@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,12 +76,33 @@ class ServiceError(LichenError):
     """A service is declared wrongly or cannot answer."""
 
 
+class QueryError(LichenError):
+    """A query cannot be read, or asks for what a query may not do."""
+
+
 class LakeError(LichenError):
     """A stored table cannot be read or written."""
 
 
 class LedgerError(LichenError):
     """The ledger cannot be read or written."""
+
+
+@contextmanager
+def placed(where: Where, what: str) -> Iterator[None]:
+    """Let an error from inside that names no place name this one, and what stands there."""
+    try:
+        yield
+    except LichenError as error:
+        if error.where is not None:
+            raise
+        raise type(error)(
+            f"{what}: {error.what}",
+            where=where,
+            allowed=error.allowed,
+            given=error.given,
+            hint=error.hint,
+        ) from error
 
 
 def did_you_mean(given: str | None, allowed: Iterable[str]) -> str | None:

@@ -7,6 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from lichen.core.errors import ProjectError, Where
 from lichen.core.fingerprint import digest
 
 
@@ -23,7 +24,11 @@ def code_fingerprint(path: Path, root: Path) -> str:
         module = todo.pop()
         if module in seen:
             continue
-        tree = ast.parse(module.read_text("utf-8"), filename=str(module))
+        try:
+            tree = ast.parse(module.read_text("utf-8"), filename=str(module))
+        except SyntaxError as error:
+            where = Where(module, error.lineno or 0)
+            raise ProjectError(f"this Python does not read: {error.msg}", where=where) from error
         seen[module] = ast.dump(_bare(tree))
         for imported in _imports(tree):
             found = _project_file(imported, module, root)

@@ -32,7 +32,8 @@ def load(text: str, path: Path, *, first_line: int = 1) -> tuple[Any, Lines]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = Where(path, (mark.line if mark else 0) + first_line)
-        raise ProjectError(f"this is not YAML: {error.problem}", where=where) from error
+        hint = "indent with spaces, never with tabs" if "'\\t'" in str(error.problem) else None
+        raise ProjectError(f"this is not YAML: {error.problem}", where=where, hint=hint) from error
     except yaml.YAMLError as error:
         raise ProjectError(f"this is not YAML: {error}", where=Where(path, first_line)) from error
     lines: Lines = {"$": first_line}
@@ -131,7 +132,7 @@ def _explain(message: str, into: type, path: Path, lines: Lines) -> ProjectError
         return ProjectError(
             f"the key {match[1]!r} is missing", where=Where(path, line_of(lines, at))
         )
-    name = at.removeprefix("$.") if at != "$" else "this"
+    name = at.removeprefix("$.") if at != "$" else "this file"
     where = Where(path, line_of(lines, at))
     if match := re.match(r"Invalid enum value '?(.*?)'?$", text):
         given, allowed = match[1], _choices_in(_type_at(into, at))
@@ -139,11 +140,18 @@ def _explain(message: str, into: type, path: Path, lines: Lines) -> ProjectError
             f"{name}: {given!r} is not allowed", where=where, allowed=allowed, given=given
         )
     quotes = re.search(r"got `(?:int|float|bool)`", text) and "`str" in text
+    words = re.sub(r"`([a-z]+)( \| null)?`", lambda m: _WORDS.get(m[1], m[0]), text)
     return ProjectError(
-        f"{name}: {text[:1].lower()}{text[1:]}",
+        f"{name}: {words[:1].lower()}{words[1:]}",
         where=where,
         hint="put the value in quotes" if quotes else None,
     )
+
+
+_WORDS = {
+    "object": "keys with values", "array": "a list", "str": "a text", "int": "a whole number",
+    "float": "a number", "bool": "true or false", "null": "nothing",
+}  # fmt: skip
 
 
 def _fields_at(into: type, at: str) -> tuple[str, ...]:

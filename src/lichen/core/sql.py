@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,32 +22,53 @@ def parse_select(text: str, path: Path, *, first_line: int = 1) -> exp.Select:
     try:
         trees = [tree for tree in sqlglot.parse(text, dialect=DIALECT) if tree is not None]
     except sqlglot.errors.ParseError as error:
-        first = error.errors[0] if error.errors else {}
-        line = int(first.get("line") or 1) + first_line - 1
-        what = first.get("description") or str(error)
-        near = f" near {first['highlight']!r}" if first.get("highlight") else ""
-        raise LichenError(
-            f"this SQL does not read: {what}{near}", where=Where(path, line)
-        ) from error
+        what, line = mistake_in(error)
+        where = Where(path, line + first_line - 1)
+        raise LichenError(f"this SQL does not read: {what}", where=where) from error
     except sqlglot.errors.TokenError as error:
-        raise LichenError(
-            f"this SQL does not read: {error}", where=Where(path, first_line)
-        ) from error
+        what, line = _torn(text, error)
+        where = Where(path, line + first_line - 1)
+        raise LichenError(f"this SQL does not read: {what}", where=where) from error
     if len(trees) != 1 or not isinstance(trees[0], exp.Select):
+        is_ = trees[0].key.upper() if len(trees) == 1 else f"{len(trees)} statements"
         raise LichenError(
-            "this must be exactly one SELECT", where=Where(path, first_line), allowed=("SELECT …",)
+            f"this must be exactly one SELECT, and it is {is_}", where=Where(path, first_line)
         )
     return trees[0]
+
+
+def mistake_in(error: sqlglot.errors.ParseError) -> tuple[str, int]:
+    """Return what a parser says in words, and on which line."""
+    first = error.errors[0] if error.errors else {}
+    what = str(first.get("description") or error).rstrip(".")
+    what = re.sub(r"<Token token_type: TokenType.SENTINEL[^>]*>", "the end", what)
+    what = re.sub(r"<Token token_type: [^,]*, text: (.*?), line: [^>]*>", r"'\1'", what)
+    if what.lower().startswith("required keyword"):  # the parser's own words for an operand
+        what = "something is missing"
+    near = f" near {first['highlight']!r}" if first.get("highlight") else ""
+    return f"{what[:1].lower()}{what[1:]}{near}", int(first.get("line") or 1)
 
 
 def parse_expression(text: str, path: Path, *, line: int = 0) -> exp.Expr:
     """Parse one SQL expression such as `observed_at + interval 20 minute`."""
     try:
         return sqlglot.parse_one(text, dialect=DIALECT)
-    except (sqlglot.errors.ParseError, sqlglot.errors.TokenError) as error:
-        raise LichenError(
-            f"the expression {text!r} does not read", where=Where(path, line)
-        ) from error
+    except sqlglot.errors.ParseError as error:
+        what, _ = mistake_in(error)
+    except sqlglot.errors.TokenError as error:
+        what, _ = _torn(text, error)
+    raise LichenError(f"the expression {text!r} does not read: {what}", where=Where(path, line))
+
+
+def _torn(written: str, error: sqlglot.errors.TokenError) -> tuple[str, int]:
+    """Return what is wrong with a text that does not even fall into words, and on which line."""
+    if written.count("/*") > written.count("*/"):
+        return "/* is opened and never closed", written.count("\n", 0, written.rfind("/*")) + 1
+    missing = re.match(r"Missing (\S+) from", str(error.__cause__))
+    if missing is None:
+        return str(error).partition("\n")[0], 1
+    opened = written.rfind(missing[1])  # it is never closed, so that the last one opened it
+    return f"{missing[1]} is opened and never closed", written.count("\n", 0, opened) + 1
 
 
 def text(tree: exp.Expr, *, pretty: bool = False) -> str:

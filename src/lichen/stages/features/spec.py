@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -10,9 +11,9 @@ from typing import Literal
 import msgspec
 from sqlglot import exp
 
-from lichen.core.errors import FeaturesError, Where
+from lichen.core.errors import FeaturesError, Where, placed
 from lichen.core.names import Name
-from lichen.core.settings import convert, line_of, load, opening_comment
+from lichen.core.settings import Lines, convert, line_of, load, opening_comment
 from lichen.core.sql import parse_expression, parse_select
 from lichen.core.time import duration
 
@@ -48,6 +49,7 @@ class Features:
     known_at: exp.Expr | None = None
     max_age: timedelta | None = None
     windows: tuple[timedelta, ...] = ()
+    lines: Lines = field(default_factory=dict, compare=False, repr=False)
 
 
 def read_features(path: Path, name: Name) -> Features:
@@ -61,6 +63,10 @@ def read_features(path: Path, name: Name) -> Features:
         written = getattr(settings, key)
         line = line_of(lines, f"$.{key}")
         return parse_expression(written, path, line=line) if written else None
+
+    def lengths(key: str, written: Sequence[str]) -> tuple[timedelta, ...]:
+        with placed(Where(path, line_of(lines, f"$.{key}")), key):
+            return tuple(duration(text) for text in written)
 
     if settings.at is None:
         for key in ("entity", "event_time"):
@@ -81,6 +87,7 @@ def read_features(path: Path, name: Name) -> Features:
         entity=(entity,) if isinstance(entity, str) else tuple(entity),
         event_time=expression("event_time"),
         known_at=expression("known_at"),
-        max_age=duration(settings.max_age) if settings.max_age else None,
-        windows=tuple(duration(window) for window in settings.window),
+        max_age=lengths("max_age", [settings.max_age])[0] if settings.max_age else None,
+        windows=lengths("window", settings.window),
+        lines=lines,
     )

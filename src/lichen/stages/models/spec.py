@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from lichen.core.errors import ModelError, Where
+from lichen.core.errors import ModelError, Where, placed
 from lichen.core.names import Kind, Name
+from lichen.core.settings import Lines
 from lichen.core.time import duration
 
 
@@ -38,46 +40,71 @@ class Model:
     retrain: Retrain = Retrain()
     margin: float = 0.0
     seed: int = 0
+    lines: Lines = field(default_factory=dict, compare=False, repr=False)
 
 
 def read_model(path: Path, name: Name) -> Model:
     """Read `models/NAME.py` by its syntax tree, without importing it."""
     function, call = _decorated(path)
     settings = _arguments(call, path)
-    for key in settings:
-        if key not in _ALLOWED:
-            raise ModelError(
-                f"unknown setting {key!r}",
-                where=Where(path, _line(call, key)),
-                allowed=_ALLOWED,
-                given=key,
-            )
+    for key, value in settings.items():
+        _refuse(key, value, Where(path, _line(call, key)))
     for key in ("target", "metric"):
-        if not isinstance(settings.get(key), str):
+        if key not in settings:
             raise ModelError(
                 f'@model needs {key}="…"', where=Where(path, call.lineno), allowed=_ALLOWED
             )
     written = settings.get("features", [argument.arg for argument in function.args.args])
-    holdout = settings.get("holdout", 0.2)
+    holdout, retrain = settings.get("holdout", 0.2), Where(path, _line(call, "retrain"))
+    with placed(Where(path, _line(call, "holdout")), "holdout"):
+        kept_out = duration(holdout) if isinstance(holdout, str) else float(holdout)
+    with placed(retrain, "retrain"):
+        when = _retrain(settings.get("retrain"), retrain)
     return Model(
         name=name,
         where=Where(path, function.lineno),
         path=path,
         function=function.name,
         target=Name(Kind.outcome, str(settings["target"]).removeprefix("outcomes.")),
-        features=tuple(Name(Kind.features, str(f).removeprefix("features.")) for f in written),
+        features=tuple(Name(Kind.features, f.removeprefix("features.")) for f in _texts(written)),
         metric=settings["metric"],
-        slices=tuple(settings.get("slices", ())),
-        holdout=duration(holdout) if isinstance(holdout, str) else float(holdout),
-        retrain=_retrain(settings.get("retrain"), Where(path, call.lineno)),
+        slices=_texts(settings.get("slices", ())),
+        holdout=kept_out,
+        retrain=when,
         margin=float(settings.get("margin", 0.0)),
         seed=int(settings.get("seed", 0)),
+        lines=_lines(function, call),
     )
 
 
-_ALLOWED = (
-    "target", "metric", "features", "slices", "holdout", "retrain", "margin", "seed",
-)  # fmt: skip
+_SETTINGS: dict[str, tuple[type, ...]] = {
+    "target": (str,), "metric": (str,), "features": (str, list, tuple),
+    "slices": (str, list, tuple), "holdout": (str, int, float), "retrain": (str, dict),
+    "margin": (int, float), "seed": (int,),
+}  # fmt: skip
+_ALLOWED = tuple(_SETTINGS)
+_WORDS = {
+    str: "a text", list: "a list", tuple: "a tuple", int: "a whole number", float: "a number",
+    dict: "a dict",
+}  # fmt: skip
+
+
+def _refuse(key: str, value: object, where: Where) -> None:
+    if key not in _SETTINGS:
+        raise ModelError(f"unknown setting {key!r}", where=where, allowed=_ALLOWED, given=key)
+    if not isinstance(value, _SETTINGS[key]):
+        allowed = [_WORDS[type_] for type_ in _SETTINGS[key]]
+        raise ModelError(f"{key} cannot be {value!r}", where=where, allowed=allowed)
+
+
+def _texts(written: str | Sequence[object]) -> tuple[str, ...]:
+    return (written,) if isinstance(written, str) else tuple(map(str, written))
+
+
+def _lines(function: ast.FunctionDef, call: ast.Call) -> Lines:
+    """Where each setting is said; features that are arguments stand where the function does."""
+    lines = {"$": function.lineno, "$.features": function.lineno}
+    return lines | {f"$.{k.arg}": k.value.lineno for k in call.keywords}
 
 
 def _decorated(path: Path) -> tuple[ast.FunctionDef, ast.Call]:

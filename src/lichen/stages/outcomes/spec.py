@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -10,7 +10,7 @@ from sqlglot import exp
 
 from lichen.core.errors import Where
 from lichen.core.names import Name
-from lichen.core.settings import convert, line_of, load, opening_comment
+from lichen.core.settings import Lines, convert, line_of, load, opening_comment
 from lichen.core.sql import columns_in, parse_expression, parse_select
 
 
@@ -41,6 +41,7 @@ class Outcome:
     label: exp.Expr
     predict_at: exp.Expr | None = None
     known_at: exp.Expr | None = None
+    lines: Lines = field(default_factory=dict, compare=False, repr=False)
 
     def request_columns(self) -> tuple[str, ...]:
         """Return the output columns that a question may carry: none that dates or makes a label."""
@@ -73,4 +74,5 @@ def read_outcome(path: Path, name: Name) -> Outcome:
         label=expression("label", settings.label),
         predict_at=expression("predict_at", settings.predict_at) if settings.predict_at else None,
         known_at=expression("known_at", settings.known_at) if settings.known_at else None,
+        lines=lines,
     )

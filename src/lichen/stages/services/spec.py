@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +10,7 @@ import msgspec
 
 from lichen.core.errors import Where
 from lichen.core.names import Kind, Name
-from lichen.core.settings import decode
+from lichen.core.settings import Lines, convert, load
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -33,11 +33,13 @@ class Service:
     promote: Literal["auto", "manual"]
     host: str
     port: int
+    lines: Lines = field(default_factory=dict, compare=False, repr=False)
 
 
 def read_service(path: Path, name: Name) -> Service:
     """Read `services/NAME.yml`; raises ProjectError with the line."""
-    settings = decode(path.read_text("utf-8"), ServiceSettings, path)
+    value, lines = load(path.read_text("utf-8"), path)
+    settings = convert(value, ServiceSettings, path, lines)
     return Service(
         name=name,
         where=Where(path),
@@ -45,4 +47,5 @@ def read_service(path: Path, name: Name) -> Service:
         promote=settings.promote,
         host=settings.host,
         port=settings.port,
+        lines=lines,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from arro3.core import Array, DataType, Table
@@ -11,6 +12,7 @@ from sqlglot import exp
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.impose import impose
 from lichen.core.contract.spec import Contract, Rule
+from lichen.core.errors import SourceError, TableError, Where
 from lichen.core.sql import lit, rel
 from lichen.core.steps import Blocked, Land, Result
 from lichen.ports.engine import Scan
@@ -74,7 +76,7 @@ def _parsed(
     for index, seen in enumerate((*step.new, *step.changed)):
         ctx.progress(seen.path)
         records = ctx.engine.csv(ctx.root / seen.path)
-        check_columns(source.contract, records.rows.column_names)
+        _check_header(source, records.rows.column_names, Where(ctx.root / seen.path, 1))
         name = f"_file_{index}"
         relations[name] = records.rows
         tagged = exp.select("*", exp.alias_(lit(seen.path), "_file")).from_(rel(name))
@@ -85,6 +87,16 @@ def _parsed(
     relations["changed"] = Table.from_pydict({"path": paths})
     union = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
     return relations, union, tuple(unreadable)
+
+
+def _check_header(source: Source, names: Sequence[str], header: Where) -> None:
+    try:
+        check_columns(source.contract, names)
+    except TableError as error:
+        promised = f"{error.what}, which {source.contract.path.name} promises"
+        raise SourceError(
+            promised, where=header, allowed=error.allowed, given=error.given, hint=error.hint
+        ) from error
 
 
 def _stored(step: Land, source: Source, relations: dict[str, Any], ctx: Context) -> exp.Select:

@@ -11,11 +11,13 @@ from sqlglot import exp
 
 from lichen.core.contract.odcs import read_contract
 from lichen.core.contract.spec import Contract
-from lichen.core.errors import SourceError, Where
+from lichen.core.errors import SourceError, Where, placed
 from lichen.core.names import Name
 from lichen.core.settings import convert, line_of, load
 from lichen.core.sql import columns_in, lit, parse_expression
 from lichen.core.time import Instant, duration, instant
+
+CONNECTORS = ("files",)
 
 
 class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -55,6 +57,13 @@ def read_source(path: Path, name: Name, root: Path) -> Source:
     def at(key: str) -> Where:
         return Where(path, line_of(lines, f"$.{key}"))
 
+    if settings.connector not in CONNECTORS:
+        raise SourceError(
+            f"there is no connector {settings.connector!r}",
+            where=at("connector"),
+            allowed=CONNECTORS,
+            given=settings.connector,
+        )
     contract = read_contract(_contract_beside(path))
     prepare = root / settings.prepare if settings.prepare else None
     if prepare is not None and not prepare.is_file():
@@ -75,6 +84,10 @@ def read_source(path: Path, name: Name, root: Path) -> Source:
                 allowed=columns,
                 given=column,
             )
+    backfill = None
+    if settings.backfill_until:
+        with placed(at("backfill_until"), "backfill_until"):
+            backfill = instant(settings.backfill_until)
     return Source(
         name=name,
         where=Where(path),
@@ -83,7 +96,7 @@ def read_source(path: Path, name: Name, root: Path) -> Source:
         prepare=prepare,
         key=key,
         known_at=known,
-        backfill_until=instant(settings.backfill_until) if settings.backfill_until else None,
+        backfill_until=backfill,
         contract=contract,
     )
 
@@ -111,5 +124,6 @@ def _known_at(settings: SourceSettings, path: Path, at: Callable[[str], Where]) 
         return parse_expression(settings.known_at, path, line=at("known_at").line)
     if settings.event_time:
         event = parse_expression(settings.event_time, path, line=at("event_time").line)
-        return exp.Add(this=event, expression=lit(duration(settings.lag or "0 s")))
+        with placed(at("lag"), "lag"):
+            return exp.Add(this=event, expression=lit(duration(settings.lag or "0 s")))
     return None

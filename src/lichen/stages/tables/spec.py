@@ -13,7 +13,7 @@ from lichen.core.contract.spec import Contract
 from lichen.core.derive import shape_of
 from lichen.core.errors import Where
 from lichen.core.names import Name
-from lichen.core.settings import decode, opening_comment
+from lichen.core.settings import Lines, convert, load, opening_comment
 from lichen.core.sql import parse_select, tables_in
 
 
@@ -36,6 +36,7 @@ class Table:
     key: tuple[str, ...] = ()
     static: frozenset[str] = field(default_factory=frozenset)
     contract: Contract | None = None
+    lines: Lines = field(default_factory=dict, compare=False, repr=False)
 
     def row_wise(self) -> bool:
         """Return whether each result row stands for one row of the only input."""
@@ -46,7 +47,8 @@ def read_table(path: Path, name: Name) -> Table:
     """Read `tables/NAME.sql` and the contract beside it, if there is one."""
     text = path.read_text("utf-8")
     comment, line = opening_comment(text)
-    settings = decode(comment, TableSettings, path, first_line=line)
+    value, lines = load(comment, path, first_line=line)
+    settings = convert(value, TableSettings, path, lines)
     beside = path.with_suffix(".odcs.yaml")
     return Table(
         name=name,
@@ -56,4 +58,5 @@ def read_table(path: Path, name: Name) -> Table:
         key=(settings.key,) if isinstance(settings.key, str) else tuple(settings.key or ()),
         static=frozenset(settings.static),
         contract=read_contract(beside) if beside.is_file() else None,
+        lines=lines,
     )

@@ -1,0 +1,81 @@
+"""The command line: one file per verb; what a verb needs is imported when it is called."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lichen.core.errors import LichenError
+
+if TYPE_CHECKING:
+    from cyclopts import App, CycloptsError
+
+FINE, WRONG, MISUSED = 0, 1, 2  # exit codes
+
+VERBS = {
+    "init": "Write a new project from a shipped template.",
+    "check": "Read the project and say what is wrong with it; touches nothing.",
+    "plan": "Show what is due, why, and what is downstream of it; touches nothing.",
+    "run": "Do what `plan` shows.",
+    "show": "Show a node: version, schema, contract and quarantine, or a model's metrics.",
+    "query": "Ask one SELECT of what is published.",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; returns the exit code: 0 fine, 1 an error or a step that failed, 2 misuse."""
+    from cyclopts import CycloptsError
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        command, bound, _ = _app().parse_args(words, print_error=False, exit_on_error=False)
+    except CycloptsError as error:
+        return _misused(error, words)
+    # Of what is wrong with a user's SQL our own errors speak.
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)
+    try:
+        return int(command(*bound.args, **bound.kwargs) or FINE)
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read the output has gone, and Python would complain of it
+        return FINE
+    except Exception as error:  # noqa: BLE001 - the border: nobody above could tell the user
+        from lichen.cli.mistakes import tell
+
+        tell(error, words)
+        return MISUSED if isinstance(error, Misuse) else WRONG
+
+
+class Misuse(LichenError):
+    """The command line itself is wrong."""
+
+
+def _app() -> App:
+    from cyclopts import App
+
+    from lichen import __version__
+
+    app = App(
+        name="lichen",
+        help="Data engineering and machine learning as one system: one project folder, one "
+        "lineage, from raw source to served prediction and back.",
+        version=__version__,
+        help_format="plaintext",
+        result_action="return_value",
+    )
+    for verb, text in VERBS.items():
+        app.command(f"lichen.cli.{verb}:{verb}", name=verb, help=text)
+    return app
+
+
+def _misused(error: CycloptsError, words: Sequence[str]) -> int:
+    from lichen.cli.mistakes import tell
+
+    verb = next((word for word in words if word in VERBS), None)
+    hint = f"lichen {verb} --help" if verb else "lichen --help"
+    tell(Misuse(str(error).strip().rstrip("."), hint=hint), words)
+    return MISUSED

@@ -1,0 +1,41 @@
+"""`lichen check`: the project is read as a whole; no ledger, no lake, no engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lichen.cli.options import USUAL, Options
+from lichen.cli.page import counted, emit
+from lichen.core.errors import ProjectError, Where
+
+
+def check(*, options: Options = USUAL) -> int:
+    """Read the project and say what is wrong with it; touches nothing.
+
+    --json: {"project", "target", "nodes": {kind: [name, …]}}
+    """
+    from lichen.core.names import Kind
+    from lichen.project import read_project
+
+    root = Path(options.folder).absolute()
+    project = read_project(root)
+    if options.target not in project.targets:
+        raise ProjectError(
+            f"there is no target {options.target!r}",
+            where=Where(root / "lichen.yml"),
+            allowed=sorted(project.targets),
+            given=options.target,
+        )
+    nodes = {
+        kind.value: sorted(name.name for name in project.nodes if name.kind is kind)
+        for kind in Kind
+        if kind not in (Kind.predictions, Kind.feedback)
+    }
+    if options.json:
+        emit({"project": project.name, "target": options.target, "nodes": nodes})
+        return 0
+    for kind, names in nodes.items():
+        if names:
+            print(f"{kind:<10}{', '.join(names)}")
+    print(f"{project.name}: {counted(len(project.nodes), 'node')}, and nothing is wrong with them")
+    return 0

@@ -1,0 +1,59 @@
+"""What every verb takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from lichen.cli import Misuse
+from lichen.core.errors import LichenError
+
+if TYPE_CHECKING:
+    from lichen.core.time import Instant
+    from lichen.loop import Loop
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Options:
+    """Where the project is, and how to answer."""
+
+    folder: Annotated[Path, Parameter(name=("-C", "--folder"), help="The project's folder.")] = (
+        Path()
+    )
+    target: Annotated[str, Parameter(name="--target", help="An environment of lichen.yml.")] = "dev"
+    json: Annotated[
+        bool, Parameter(name="--json", negative=(), help="Answer with one JSON object.")
+    ] = False
+    debug: Annotated[
+        bool, Parameter(name="--debug", negative=(), help="Show a traceback with an error.")
+    ] = False
+
+    def open(self) -> Loop:
+        """Open the project."""
+        from lichen.loop import open_loop
+
+        return open_loop(self.folder, self.target)
+
+
+USUAL = Options()
+
+Now = Annotated[
+    str | None,
+    Parameter(name="--now", help="The time that it is, such as 2013-12-01 or 2013-12-01T06:30Z."),
+]
+
+
+def moment(text: str | None) -> Instant | None:
+    """Return the time that --now names."""
+    from lichen.core.time import instant
+
+    if text is None:
+        return None
+    try:
+        return instant(text)
+    except LichenError as error:
+        raise Misuse(f"--now: {error.what}", allowed=error.allowed) from error

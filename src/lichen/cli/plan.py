@@ -1,0 +1,61 @@
+"""`lichen plan`: the steps that are due, as the run would take them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lichen.cli.options import USUAL, Now, Options, moment
+from lichen.cli.page import counted, emit, some, table
+
+if TYPE_CHECKING:
+    from lichen.core.steps import AnyStep
+
+FIRST = ("models", "services")  # what a change touches that costs most, named before the rest
+
+
+def plan(*nodes: str, now: Now = None, options: Options = USUAL) -> int:
+    """Show what is due, why, and what is downstream of it; touches nothing.
+
+    --json: {"now", "steps": [{"step", "node", "reason", "after", "downstream", …}]}
+
+    Parameters
+    ----------
+    nodes
+        Only these, and all that they need.
+    """
+    from lichen.core.time import iso
+
+    loop = options.open()
+    clock = loop.clock(moment(now))
+    steps = loop.plan(*nodes, now=clock)
+    if options.json:
+        emit({"now": iso(clock), "steps": [as_json(step) for step in steps]})
+        return 0
+    if not steps:
+        print(f"nothing to do as of {iso(clock)}")
+        return 0
+    print(f"{counted(len(steps), 'step')} due as of {iso(clock)}\n")
+    rows = [(s.__struct_config__.tag, s.node, s.reason, touched(s)) for s in steps]
+    table(("step", "node", "why", "downstream"), [tuple(map(str, r)) for r in rows], wide="why")
+    print("\nnext: lichen run")
+    return 0
+
+
+def as_json(step: AnyStep) -> dict[str, Any]:
+    """Return the stable shape of a step; keys beyond the first five depend on its kind."""
+    import msgspec
+
+    told = msgspec.to_builtins(step)
+    for files in ("new", "changed"):
+        if files in told:
+            told[files] = [seen["path"] for seen in told[files]]
+    first = ("step", "node", "reason", "after", "downstream")
+    kept = {key: told[key] for key in first}
+    internal = ("fingerprint", "rules")
+    return kept | {k: v for k, v in told.items() if k not in kept and k not in internal}
+
+
+def touched(step: AnyStep) -> str:
+    """Return what is downstream of a step in few words, models and services first."""
+    names = sorted(step.downstream, key=lambda name: name.split(".")[0] not in FIRST)
+    return some(names, 2) if names else ""

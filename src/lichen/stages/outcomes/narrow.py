@@ -1,0 +1,68 @@
+"""Fewer rows for the same answer: an outcome's inputs cut to some of its keys. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sqlglot import exp
+
+from lichen.core.derive import qualified
+from lichen.core.sql import col
+from lichen.stages.outcomes.spec import Outcome
+
+
+def narrowed(
+    outcome: Outcome, inputs: Mapping[str, exp.Query], keys: exp.Query
+) -> dict[str, exp.Query]:
+    """Return the inputs without rows that no outcome of these keys can be made of.
+
+    `keys` has one column of texts. An input is cut where a column of it equals the outcome's key,
+    by the SELECT list or through a join; a row's whole history is kept, since a correction may
+    have moved it to another key.
+    """
+    cut: dict[str, exp.Query] = dict(inputs)
+    if len(outcome.key) != 1:
+        return cut
+    tree = qualified(outcome.select, inputs, where=outcome.where)
+    tables = [tree.args["from_"].this, *(j.this for j in tree.args.get("joins") or ())]
+    names = [table.name for table in tables]
+    same = _same_as_key(tree, outcome.key[0].lower())
+    for table in tables:
+        column = next((c.name for c in same if c.table == table.alias_or_name), None)
+        if column is None or names.count(table.name) > 1:
+            continue
+        versions = inputs[table.name]
+        told = exp.cast(col(column), "varchar").isin(query=keys.copy())
+        meant = exp.select(col("_key")).from_(versions.subquery("i")).where(told)
+        kept = exp.select(*map(col, versions.named_selects)).from_(versions.subquery("v"))
+        cut[table.name] = kept.where(col("_key").isin(query=meant))
+    return cut
+
+
+def _same_as_key(tree: exp.Select, key: str) -> list[exp.Column]:
+    """Return the columns that equal the output column `key` in every row of the result."""
+    shown = next(p.unalias() for p in tree.selects if p.alias_or_name == key)
+    if not isinstance(shown, exp.Column):
+        return []
+    found = [shown]
+    equal = [
+        (on.left, on.right)
+        for join in tree.args.get("joins") or ()
+        for on in _conjuncts(join.args.get("on"))
+        if isinstance(on, exp.EQ) and isinstance(on.left, exp.Column)
+        if isinstance(on.right, exp.Column)
+    ]
+    for _ in equal:
+        for left, right in equal:
+            if left in found and right not in found:
+                found.append(right)
+            elif right in found and left not in found:
+                found.append(left)
+    return found
+
+
+def _conjuncts(condition: exp.Expr | None) -> list[exp.Expr]:
+    if condition is None:
+        return []
+    bare = condition.unnest()
+    return list(bare.flatten()) if isinstance(bare, exp.And) else [bare]
