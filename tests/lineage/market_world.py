@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
+import json
+import shutil
+import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from market import Market
-from market_oracle import Answer, Oracle
+import market
+from market import FIRST, SECOND, Market
+from market_oracle import Answer, Oracle, snapshot
 
 from lichen.lineage.origin import Origin
 from lichen.lineage.why import why
@@ -52,7 +60,6 @@ class World:
 
 
 def line(asked: Asked, answer: Answer, changed: Mapping[str, Any]) -> dict[str, Any]:
-    import json
 
     return {
         "prediction_id": asked.id,
@@ -86,3 +93,29 @@ LATE = tuple(
         ("o405", datetime.fromisoformat("2020-03-10T05:00Z")),
     )
 )
+
+
+@cache
+def the_market() -> World:
+    """Return the market, run twice, with predictions logged before and after the second run."""
+    folder = Path(tempfile.mkdtemp(prefix="market-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    made = market.make(folder)
+    landings = [(FIRST, snapshot(made.root / "feeds"))]
+    _run(made, FIRST)
+    before = World(made, made.loop, tuple(landings))
+    before.log(*EARLY)  # the second run drains these
+    market.grow(made)
+    landings.append((SECOND, snapshot(made.root / "feeds")))
+    _run(made, SECOND)
+    after = World(made, made.loop, tuple(landings))
+    after.log(*LATE)
+    return after
+
+
+def _run(made: Market, now: datetime) -> None:
+    with warnings.catch_warnings():  # of libraries among themselves: scikit-learn's of pandas'
+        warnings.filterwarnings("ignore", message="The inplace keyword in DataFrame.drop")
+        events = made.loop.run(now=now)
+    for event in events:
+        assert getattr(event.result, "error", None) is None, event

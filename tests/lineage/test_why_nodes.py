@@ -7,12 +7,17 @@ from pathlib import Path
 import market
 import pytest
 from market import SECOND
-from market_world import World
+from market_world import World, the_market
 
 from lichen.core.errors import LichenError
 from lichen.lineage.origin import Origin
 from lichen.lineage.why import why
 from lichen.loop import open_loop
+
+
+@pytest.fixture
+def world() -> World:
+    return the_market()
 
 
 def nodes(origin: Origin) -> set[tuple[str, int | None]]:

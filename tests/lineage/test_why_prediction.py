@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 from market_oracle import Line
-from market_world import EARLY, LATE, Asked, World, line
+from market_world import EARLY, LATE, Asked, World, line, the_market
 
 from lichen.lineage.origin import LineageError, Origin
 from lichen.lineage.why import why
 
 PARTS = {"outcomes.fined": "request", "features.stock": "stock", "features.recent": "recent",
          "features.region": "region", "features.order": "order"}  # fmt: skip
+
+
+@pytest.fixture
+def world() -> World:
+    return the_market()
 
 
 def source_lines(origin: Origin) -> set[Line]:
