@@ -103,7 +103,7 @@ def read_project(root: Path) -> Project:
     settings = _settings(root)
     nodes = _nodes(root)
     reads = {name: _reads(node, nodes) for name, node in nodes.items()}
-    for name in {n for found in reads.values() for n in found} - set(nodes):
+    for name in _fed_by_services(nodes):
         reads[name] = ()  # predictions and feedback: read like sources, so they make no cycle
     _refuse_cycles(reads, nodes)
     refers = {name: _refers(node, nodes) for name, node in nodes.items()}
@@ -214,6 +214,11 @@ def _refers(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
     places = {rule.refers_to.name: rule.where for rule in contract.rules if rule.refers_to}
     names = names_read(contract)
     return tuple(_find(name, places.get(name, Where(contract.path)), nodes) for name in names)
+
+
+def _fed_by_services(nodes: Mapping[Name, Node]) -> list[Name]:
+    kinds = (Kind.predictions, Kind.feedback)
+    return [Name(k, n.name) for k in kinds for n in nodes if n.kind is Kind.service]
 
 
 def _find(written: str, where: Where, nodes: Mapping[Name, Node]) -> Name:

@@ -40,14 +40,14 @@ CASES = [
      "  allowed: small, large\n  did you mean 'small'?"),
     ("parts:\n- name: a\n  colour: gren", "s.yml:3: parts[0].colour: 'gren' is not allowed\n"
      "  allowed: red, green\n  did you mean 'green'?"),
-    ("label: 1.0", "s.yml:1: label: expected `str | null`, got `float`\n"
+    ("label: 1.0", "s.yml:1: label: expected a text, got a number\n"
      "  next: put the value in quotes"),
-    ("label: no", "s.yml:1: label: expected `str | null`, got `bool`\n"
+    ("label: no", "s.yml:1: label: expected a text, got true or false\n"
      "  next: put the value in quotes"),
-    ("width: wide", "s.yml:1: width: expected `int`, got `str`"),
+    ("width: wide", "s.yml:1: width: expected a whole number, got a text"),
     ("width: 1\nwidth: 2", "s.yml:2: the key 'width' stands twice (first on line 1)\n"
      "  next: keep one of the two"),
-    ("- 1", "s.yml:1: this: expected `object`, got `array`"),
+    ("- 1", "s.yml:1: this file: expected keys with values, got a list"),
 ]  # fmt: skip
 
 

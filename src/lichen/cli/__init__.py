@@ -21,6 +21,7 @@ VERBS = {
     "run": "Do what `plan` shows.",
     "show": "Show a node: version, schema, contract and quarantine, or a model's metrics.",
     "query": "Ask one SELECT of what is published.",
+    "replay": "Replay history as live traffic through a service, over HTTP.",
 }
 
 

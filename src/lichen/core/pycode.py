@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -80,7 +83,25 @@ def _project_file(name: str, module: Path, root: Path) -> Path | None:
 
 
 def _versions(modules: set[str]) -> list[str]:
-    owners = metadata.packages_distributions()
     outside = (m for m in modules if m and m not in sys.stdlib_module_names)
-    names = {d for module in outside for d in owners.get(module, ())}
+    names = {name for module in outside for name in _owners(module)}
     return sorted(f"{name}=={metadata.version(name)}" for name in names)
+
+
+def _owners(module: str) -> Sequence[str]:
+    """Return the distributions that a module comes from.
+
+    Asking for them all reads the file list of everything that is installed, so a distribution of
+    the module's own name is asked first, and believed if it holds the module.
+    """
+    with suppress(metadata.PackageNotFoundError):
+        files = metadata.distribution(module).files or []
+        tops = {file.parts[0] for file in files}
+        if {module, f"{module}.py", f"_{module}.pth", f"_editable_impl_{module}.pth"} & tops:
+            return (module,)
+    return _all_owners().get(module, ())
+
+
+@cache
+def _all_owners() -> Mapping[str, Sequence[str]]:
+    return metadata.packages_distributions()
