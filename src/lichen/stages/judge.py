@@ -10,14 +10,15 @@ from typing import Any
 from sqlglot import exp
 
 from lichen.core.contract.scan import compile_scan, compile_verdicts, findings
-from lichen.core.contract.spec import TABLE_KINDS, Contract, Rule, names_read
+from lichen.core.contract.spec import TABLE_KINDS, Contract, Rule, names_read, rules_of
 from lichen.core.errors import TableError, Where
 from lichen.core.findings import Finding, Severity
 from lichen.core.sql import col, lit, rel
+from lichen.core.time import iso
 from lichen.core.versions import current, ordered, stored
 from lichen.ports.engine import Scan
 from lichen.ports.lake import Staged
-from lichen.stages.context import VERDICTS, Context, verdict_table
+from lichen.stages.context import NOW, VERDICTS, Context, verdict_table
 
 
 @dataclass(frozen=True)
@@ -61,17 +62,32 @@ def judge(
     parts = [_kept(node)] if judged and everything else []
     if contract is None:
         return _judgement((), parts, relations, node, ctx)
-    rows = exp.select(*(col(c.name) for c in scan.columns), _stands()).from_(rel("_staged_rows"))
-    refs = _references(contract, ctx, relations)
-    whole = _whole(contract, node, scan, ctx, relations, everything=everything)
-    query = compile_scan(contract, rows, whole=whole, refs=refs, now=ctx.now)
-    (measured,) = ctx.engine.rows(query, relations)
+    asks = any(rule.kind in TABLE_KINDS for rule in contract.rules)
+    earlier = [node] if asks and record is not None and not everything else []
+    refers = _refers(contract, ctx)
+    relations |= ctx.shelf.relations([*earlier, *refers.values()])
+    shapes = [ctx.shelf.shape(each) for each in (*earlier, *refers.values())]
+    key = ("scan", node, rules_of(contract), scan.columns, *shapes)
+
+    def rows() -> exp.Select:
+        users = (col(c.name) for c in scan.columns)
+        return exp.select(*users, _stands()).from_(rel("_staged_rows"))
+
+    def refs() -> dict[str, exp.Query]:
+        return {name: current(ctx.shelf.versions(n), NOW) for name, n in refers.items()}
+
+    def scanned() -> exp.Query:
+        whole = _whole(scan, [ctx.shelf.versions(each) for each in earlier], asks=asks)
+        return compile_scan(contract, rows(), whole=whole, refs=refs(), now=NOW)
+
+    values = {"now": iso(ctx.now)}
+    (measured,) = ctx.engine.rows(ctx.prepared(key, scanned), relations, values)
     found = findings(contract, node, measured)
     if any(f.severity is Severity.block for f in found):
         return Judgement(found, None, {})
     if any(f.severity is Severity.quarantine for f in found):
         broken = [f.rule for f in found]
-        verdicts = compile_verdicts(contract, rows, refs=refs, only=broken)
+        verdicts = compile_verdicts(contract, rows(), refs=refs(), only=broken)
         held = exp.select(*(col(c) for c in ("_row", "rule", "reason"))).from_(
             verdicts.subquery("v")
         )
@@ -111,48 +127,36 @@ def _judgement(
     if not parts:
         return Judgement(found, None, {})
     union = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
-    verdict = ctx.engine.write(union, relations, ctx.lake.stage(verdict_table(node)))
+    values = {"now": iso(ctx.now)}
+    verdict = ctx.engine.write(union, relations, ctx.lake.stage(verdict_table(node)), values)
     return Judgement(found, verdict, _by_rule(verdict, ctx))
 
 
-def _references(
-    contract: Contract, ctx: Context, relations: dict[str, Any]
-) -> dict[str, exp.Query]:
-    found: dict[str, exp.Query] = {}
+def _refers(contract: Contract, ctx: Context) -> dict[str, str]:
+    """Return the node behind each name that the contract's rules look things up in."""
+    found: dict[str, str] = {}
     for name in names_read(contract):
-        node = ctx.resolve(name)
+        node = found[name] = ctx.resolve(name)
         if node not in ctx.shelf.records:
             raise TableError(
                 f"{contract.path.name} refers to {name!r}, which has no data yet",
                 where=Where(contract.path),
                 hint=f"run it first: lichen run {node}",
             )
-        relations.update(ctx.shelf.relations([node]))
-        versions = ctx.shelf.versions(node)
-        found[name] = current(versions, lit(ctx.now))
     return found
 
 
-def _whole(
-    contract: Contract,
-    node: str,
-    scan: Scan,
-    ctx: Context,
-    relations: dict[str, Any],
-    *,
-    everything: bool,
-) -> exp.Query:
+def _whole(scan: Scan, earlier: Sequence[exp.Query], *, asks: bool) -> exp.Query:
     """The node's current rows as they will be once the staged rows are there."""
     columns = [c.name for c in scan.columns if not c.name.startswith("_")]
-    now = stored("_staged_rows", columns)
-    if not any(rule.kind in TABLE_KINDS for rule in contract.rules):
-        return now  # nothing asks for the whole
-    if not everything and node in ctx.shelf.records:
-        relations.update(ctx.shelf.relations([node]))
-        both = exp.union(now, ctx.shelf.versions(node), distinct=False)
-        names = now.named_selects
-        now = exp.select(*map(col, names)).from_(both.subquery("both"))
-    return current(now, lit(ctx.now))
+    rows: exp.Select = stored("_staged_rows", columns)
+    if not asks:
+        return rows  # no rule speaks of the whole
+    if earlier:
+        names = rows.named_selects
+        both = exp.union(rows, *earlier, distinct=False)
+        rows = exp.select(*map(col, names)).from_(both.subquery("both"))
+    return current(rows, NOW)
 
 
 def _verdict_rows(held: exp.Select, ctx: Context) -> exp.Select:

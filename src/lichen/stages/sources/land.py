@@ -13,7 +13,6 @@ import sqlglot
 from sqlglot import exp
 
 from lichen.core.sql import DIALECT, col, lit
-from lichen.core.time import Instant
 from lichen.core.versions import key_text, ordered
 from lichen.stages.sources.spec import Source
 
@@ -46,7 +45,7 @@ from replaced qualify row_number() over (partition by _key, _file order by _row 
 _FILES = "select _file, max(_arrived_at) as _arrived_at from replaced group by _file"
 
 
-def told(source: Source, rows: exp.Query, now: Instant) -> exp.Select:
+def told(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
     """Return what imposed rows say: their columns, `_key`, and `_said`, the declared known-at.
 
     A row that repeats the key of an earlier row of its file gets a key of its own, so that it can
@@ -71,7 +70,7 @@ def told(source: Source, rows: exp.Query, now: Instant) -> exp.Select:
         *map(col, (*users, "_file", "_line", "_raw")),
         exp.alias_(exp.case().when(first, col("_alike")).else_(further), "_key"),
         exp.alias_(exp.cast(said, "timestamptz"), "_said"),
-        exp.alias_(lit(now), "_arrived_at"),
+        exp.alias_(now.copy(), "_arrived_at"),
         exp.alias_(exp.false(), "_corrects"),
     ).from_(counted.subquery("c"))
 
@@ -107,7 +106,7 @@ def told_again(rows: exp.Query, replaced: exp.Query) -> exp.Select:
     )
 
 
-def fresh(source: Source, rows: exp.Query, stored: exp.Query, now: Instant) -> exp.Select:
+def fresh(source: Source, rows: exp.Query, stored: exp.Query, now: exp.Expr) -> exp.Select:
     """Return the new versions in `told` rows, given `stored` and the paths in `changed`.
 
     Known-at: what the source declares, but not before the arrival unless the row belongs to the
@@ -125,8 +124,8 @@ def fresh(source: Source, rows: exp.Query, stored: exp.Query, now: Instant) -> e
     gone = (
         exp.select(
             *map(col, carried),
-            exp.alias_(exp.func("greatest", lit(now), col("_known_at")), "_known_at"),
-            exp.alias_(lit(now), "_arrived_at"),
+            exp.alias_(exp.func("greatest", now.copy(), col("_known_at")), "_known_at"),
+            exp.alias_(now.copy(), "_arrived_at"),
             exp.alias_(exp.true(), "_deleted"),
         )
         .from_("gone")
@@ -147,15 +146,14 @@ def fresh(source: Source, rows: exp.Query, stored: exp.Query, now: Instant) -> e
     )
 
 
-def numbered(versions: exp.Query, source: Source, sequence: int) -> exp.Select:
-    """Return versions in the order of their arrival, files and lines, with their row ids."""
+def numbered(versions: exp.Query, source: Source, first: exp.Expr) -> exp.Select:
+    """Return versions in the order of their arrival, files and lines; row ids follow `first`."""
     order = ordered("_arrived_at", "_deleted", "_file", "_line", "_key")
     number = exp.Window(this=exp.RowNumber(), order=order)
-    first = exp.cast(lit((sequence << 32) - 1), "bigint")
     own = ("_key", "_known_at", "_arrived_at", "_deleted", "_file", "_line", "_raw")
     return (
         exp.select(
-            exp.alias_(exp.Add(this=first, expression=number), "_row"),
+            exp.alias_(exp.Add(this=first.copy(), expression=number), "_row"),
             *map(col, (*own, *_users(source))),
         )
         .from_(versions.subquery("numbered"))
