@@ -62,32 +62,13 @@ def judge(
     parts = [_kept(node)] if judged and everything else []
     if contract is None:
         return _judgement((), parts, relations, node, ctx)
-    asks = any(rule.kind in TABLE_KINDS for rule in contract.rules)
-    earlier = [node] if asks and record is not None and not everything else []
-    refers = _refers(contract, ctx)
-    relations |= ctx.shelf.relations([*earlier, *refers.values()])
-    shapes = [ctx.shelf.shape(each) for each in (*earlier, *refers.values())]
-    key = ("scan", node, rules_of(contract), scan.columns, *shapes)
-
-    def rows() -> exp.Select:
-        users = (col(c.name) for c in scan.columns)
-        return exp.select(*users, _stands()).from_(rel("_staged_rows"))
-
-    def refs() -> dict[str, exp.Query]:
-        return {name: current(ctx.shelf.versions(n), NOW) for name, n in refers.items()}
-
-    def scanned() -> exp.Query:
-        whole = _whole(scan, [ctx.shelf.versions(each) for each in earlier], asks=asks)
-        return compile_scan(contract, rows(), whole=whole, refs=refs(), now=NOW)
-
-    values = {"now": iso(ctx.now)}
-    (measured,) = ctx.engine.rows(ctx.prepared(key, scanned), relations, values)
-    found = findings(contract, node, measured)
+    found = _scanned(contract, node, scan, ctx, relations, everything=everything)
     if any(f.severity is Severity.block for f in found):
         return Judgement(found, None, {})
     if any(f.severity is Severity.quarantine for f in found):
         broken = [f.rule for f in found]
-        verdicts = compile_verdicts(contract, rows(), refs=refs(), only=broken)
+        rows, refs = _rows(scan), _references(contract, ctx, relations)
+        verdicts = compile_verdicts(contract, rows, refs=refs, only=broken)
         held = exp.select(*(col(c) for c in ("_row", "rule", "reason"))).from_(
             verdicts.subquery("v")
         )
@@ -132,26 +113,74 @@ def _judgement(
     return Judgement(found, verdict, _by_rule(verdict, ctx))
 
 
-def _refers(contract: Contract, ctx: Context) -> dict[str, str]:
-    """Return the node behind each name that the contract's rules look things up in."""
-    found: dict[str, str] = {}
+def _scanned(
+    contract: Contract,
+    node: str,
+    scan: Scan,
+    ctx: Context,
+    relations: dict[str, Any],
+    *,
+    everything: bool,
+) -> tuple[Finding, ...]:
+    """Run the fused scan. The earlier rows are read only where a table rule may need them.
+
+    A table is no older than its new rows: while these are fresh, the others need not be asked.
+    """
+    refs = _references(contract, ctx, relations)
+    shapes = [ctx.shelf.shape(ctx.resolve(name)) for name in refs]
+    kinds = {rule.kind for rule in contract.rules} & TABLE_KINDS
+    there = bool(kinds) and node in ctx.shelf.records and not everything
+
+    def look(earlier: Sequence[exp.Query]) -> tuple[Finding, ...]:
+        key = ("scan", node, rules_of(contract), scan.columns, bool(earlier), *shapes)
+        query = ctx.prepared(
+            key,
+            lambda: compile_scan(
+                contract, _rows(scan), whole=_whole(scan, earlier), refs=refs, now=NOW
+            ),
+        )
+        (measured,) = ctx.engine.rows(query, relations, {"now": iso(ctx.now)})
+        return findings(contract, node, measured)
+
+    if not there:
+        return look(())
+    if kinds == {"freshness"}:
+        found = look(())
+        old = {rule.id for rule in contract.rules if rule.kind == "freshness"}
+        if not any(finding.rule in old for finding in found):
+            return found
+    relations |= ctx.shelf.relations([node])
+    shapes.append(ctx.shelf.shape(node))
+    return look([ctx.shelf.versions(node)])
+
+
+def _rows(scan: Scan) -> exp.Select:
+    users = (col(c.name) for c in scan.columns)
+    return exp.select(*users, _stands()).from_(rel("_staged_rows"))
+
+
+def _references(
+    contract: Contract, ctx: Context, relations: dict[str, Any]
+) -> dict[str, exp.Query]:
+    """Return the relations that rules look things up in, and add them to those of the query."""
+    found: dict[str, exp.Query] = {}
     for name in names_read(contract):
-        node = found[name] = ctx.resolve(name)
+        node = ctx.resolve(name)
         if node not in ctx.shelf.records:
             raise TableError(
                 f"{contract.path.name} refers to {name!r}, which has no data yet",
                 where=Where(contract.path),
                 hint=f"run it first: lichen run {node}",
             )
+        relations.update(ctx.shelf.relations([node]))
+        found[name] = current(ctx.shelf.versions(node), NOW)
     return found
 
 
-def _whole(scan: Scan, earlier: Sequence[exp.Query], *, asks: bool) -> exp.Query:
+def _whole(scan: Scan, earlier: Sequence[exp.Query]) -> exp.Query:
     """The node's current rows as they will be once the staged rows are there."""
     columns = [c.name for c in scan.columns if not c.name.startswith("_")]
     rows: exp.Select = stored("_staged_rows", columns)
-    if not asks:
-        return rows  # no rule speaks of the whole
     if earlier:
         names = rows.named_selects
         both = exp.union(rows, *earlier, distinct=False)

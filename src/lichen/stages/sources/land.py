@@ -18,10 +18,12 @@ from lichen.stages.sources.spec import Source
 
 ARRIVED = ("_key", "_file", "_line", "_raw")  # what is stored of a row besides its columns
 
-# All versions of the keys that the files speak of or, if they changed, spoke of.
-_PAST = """
-select * from stored
-where _key in (select _key from told) or _file in (select path from changed)
+# All versions of the keys that the files speak of or, if they changed, spoke of. Two parts: the
+# first alone lets an engine read only what may hold a key.
+_PAST = "select * from stored where _key in (select _key from told)"
+_SPOKEN = """
+select * from stored where _file in (select path from changed)
+  and _key not in (select _key from told)
 """
 _HELD = "select * from past qualify row_number() over (partition by _key order by _row desc) = 1"
 _CLAIMS = """
@@ -106,14 +108,21 @@ def told_again(rows: exp.Query, replaced: exp.Query) -> exp.Select:
     )
 
 
-def fresh(source: Source, rows: exp.Query, stored: exp.Query, now: exp.Expr) -> exp.Select:
+def fresh(
+    source: Source, rows: exp.Query, stored: exp.Query, now: exp.Expr, *, changed: bool
+) -> exp.Select:
     """Return the new versions in `told` rows, given `stored` and the paths in `changed`.
+
+    `changed` says that there are such paths.
 
     Known-at: what the source declares, but not before the arrival unless the row belongs to the
     back-fill; a correction or a deletion always counts from its arrival. A row that only moved to
     another file keeps the known-at that it had.
     """
     carried = (*_users(source), *ARRIVED)
+    past = _parsed(_PAST)
+    if changed:
+        past = exp.union(past, _parsed(_SPOKEN), distinct=False)
     new = exp.union(_alone(carried), _following(carried), distinct=False)
     versions = exp.select(
         *map(col, carried),
@@ -136,7 +145,7 @@ def fresh(source: Source, rows: exp.Query, stored: exp.Query, now: exp.Expr) -> 
         .from_(exp.union(versions, gone, distinct=False).subquery("both"))
         .with_("told", as_=rows)
         .with_("stored", as_=stored)
-        .with_("past", as_=_parsed(_PAST))
+        .with_("past", as_=past)
         .with_("held", as_=_parsed(_HELD))
         .with_("claims", as_=_parsed(_CLAIMS))
         .with_("news", as_=_news(source))

@@ -88,7 +88,8 @@ def _stage(step: Land, source: Source, ctx: Context) -> tuple[Staged | None, Unr
     if step.replace:
         relations["again"] = _paths(seen.path for seen in step.again)
     columns = there.columns if there is not None else None
-    key = ("land", step.node, step.fingerprint, step.replace, len(_files(step)), columns)
+    kind = (step.replace, bool(step.changed), len(_files(step)))
+    key = ("land", step.node, step.fingerprint, *kind, columns)
     query = ctx.prepared(key, lambda: _versions(step, source, stored=there is not None))
     path = ctx.lake.stage(step.node)
     return ctx.engine.write(query, relations, path, ctx.values(step, **values)), unreadable
@@ -102,7 +103,8 @@ def _versions(step: Land, source: Source, *, stored: bool) -> exp.Query:
     held = exp.select("*").from_(rel(step.node)) if stored else _nothing(source)
     if stored and step.replace:
         arrived, held = told_again(arrived, _as_they_were(held)), _nothing(source)
-    return numbered(fresh(source, arrived, held, NOW), source, FIRST_ROW)
+    new = fresh(source, arrived, held, NOW, changed=bool(step.changed))
+    return numbered(new, source, FIRST_ROW)
 
 
 def _imposed(source: Source, index: int) -> exp.Query:
