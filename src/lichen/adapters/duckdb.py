@@ -64,6 +64,7 @@ class DuckDB:
             config["memory_limit"] = memory
         if temp is not None:
             config["temp_directory"] = str(temp)
+        self._described: dict[tuple[object, ...], tuple[Column, ...]] = {}
         self._database = duckdb.connect(":memory:", config=config)
         self._database.execute("set global TimeZone = 'UTC'")
         # Its guess of few questions is often wrong by thousands, and a loop over them never ends.
@@ -106,7 +107,7 @@ class DuckDB:
         """
         spelled, bound = _spelled(query, values)
         with self._cursor(relations) as cursor:
-            columns = _describe(cursor, spelled, bound)
+            columns = self._columns_of(cursor, query, relations, (spelled, bound))
             _refuse_what_delta_cannot_hold(columns)
             try:
                 rows = _copy(cursor, spelled, bound, path)
@@ -122,6 +123,22 @@ class DuckDB:
         """Read a CSV file with a header as text; an empty unquoted field is NULL."""
         with self._cursor({}) as cursor:
             return duckcsv.read(cursor, path, delimiter)
+
+    def _columns_of(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        query: Question,
+        relations: Relations,
+        spelled: tuple[str, dict[str, Any]],
+    ) -> tuple[Column, ...]:
+        """Return the columns of a result; those of a prepared query over the same are known."""
+        if not isinstance(query, Prepared):
+            return _describe(cursor, *spelled)
+        read = ((n, r.columns if isinstance(r, Scan) else "") for n, r in relations.items())
+        key = (query.text, tuple(sorted(read, key=str)))
+        if key not in self._described:
+            self._described[key] = _describe(cursor, *spelled)
+        return self._described[key]
 
     @contextmanager
     def _cursor(self, relations: Relations) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -18,9 +18,12 @@ from lichen.stages.sources.spec import Source
 
 ARRIVED = ("_key", "_file", "_line", "_raw")  # what is stored of a row besides its columns
 
-# All versions of the keys that the files speak of or, if they changed, spoke of. Two parts: the
-# first alone lets an engine read only what may hold a key.
-_PAST = "select * from stored where _key in (select _key from told)"
+# All versions of the keys that the files speak of or, if they changed, spoke of. By way of the
+# row ids, of which an engine knows where they lie, only what holds a key is read whole.
+_PAST = """
+select * from stored
+where _row in (select _row from stored where _key in (select _key from told))
+"""
 _SPOKEN = """
 select * from stored where _file in (select path from changed)
   and _key not in (select _key from told)

@@ -8,8 +8,8 @@ from sqlglot import exp
 
 from lichen.core.derive import derive, shape_of
 from lichen.core.errors import TableError
-from lichen.core.sql import col, lit, tables_in
-from lichen.core.versions import as_versions, current, key_text, ordered
+from lichen.core.sql import col, lit, rel, tables_in
+from lichen.core.versions import as_versions, current, key_text, of_keys, ordered
 from lichen.stages.tables.spec import Table
 
 OWN = ("_key", "_known_at", "_arrived_at", "_deleted", "_from")
@@ -30,7 +30,7 @@ def news(table: Table, inputs: Inputs, since: exp.Expr, held: exp.Query) -> exp.
     """
     ((name, versions),) = inputs.items()
     touched = exp.select(col("_key")).from_(versions.subquery("i")).where(_after(since))
-    part = versions.copy().where(col("_key").isin(query=touched))
+    part = of_keys(versions, touched)
     made = as_versions(derive(table.select, {name: part}, table.key, where=table.where))
     same = exp.and_(
         *(
@@ -38,13 +38,14 @@ def news(table: Table, inputs: Inputs, since: exp.Expr, held: exp.Query) -> exp.
             for c in ("_key", "_known_at", "_deleted", "_from")
         )
     )
-    known = exp.select(*map(col, ("_key", "_known_at", "_deleted", "_from"))).from_(
-        held.subquery("held")
-    )
+    own = ("_row", "_key", "_known_at", "_deleted", "_from")
+    mine = exp.select(*map(col, own)).from_(held.subquery("held"))
+    known = of_keys(mine, exp.select("_key").from_("_made"))
     return (
         exp.select(*(col(c, "m") for c in made.named_selects))
-        .from_(made.subquery("m"))
+        .from_(rel("_made", "m"))
         .join(known.subquery("h"), on=same, join_type="anti")
+        .with_("_made", as_=made)
     )
 
 
