@@ -78,7 +78,7 @@ class Ledger(Protocol):
         """Return one record."""
 
     def publication(self, id_: int | None = None) -> Publication | None:
-        """Return a set of pins, the newest by default; None where there is none."""
+        """Return a set of pins; the newest, which everybody reads now, costs little to ask for."""
 
     def history(self, node: str) -> tuple[Record, ...]:
         """Return every record of a node, oldest first."""
