@@ -78,7 +78,10 @@ class Ledger(Protocol):
         """Return one record."""
 
     def publication(self, id_: int | None = None) -> Publication | None:
-        """Return a set of pins; the newest, which everybody reads now, costs little to ask for."""
+        """Return a set of pins, None where there is none.
+
+        The newest one, which everybody reads, is cheap enough for every request of a service.
+        """
 
     def history(self, node: str) -> tuple[Record, ...]:
         """Return every record of a node, oldest first."""

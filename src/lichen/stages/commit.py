@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lichen.core.findings import as_json
-from lichen.core.findings import as_json
 from lichen.core.steps import AnyStep, Done
 from lichen.ports.facts import Leaves
 from lichen.ports.lake import Staged
