@@ -42,8 +42,7 @@ def of_prediction(archive: Archive, table: Name, id_: str) -> Origin:
     model = archive.record(str(told.model), told.model_version)
     question, request = asked_then(archive, inquiry.outcome, shelf, told)
     features = [_features(archive, each, shelf, question, told) for each in inquiry.features]
-    parts = [request, *features]
-    unequal = [d for part in parts for d in part.told.get("differences", ())]
+    unequal = [d for part in features for d in part.told.get("differences", ())]
     changed = archive.loop.project.prints[told.model].whole() != model.body.get("fingerprint")
     extra: dict[str, Any] = {
         **_said(told),
@@ -54,7 +53,7 @@ def of_prediction(archive: Archive, table: Name, id_: str) -> Origin:
     if changed:
         extra["reason"] = "the definitions changed since this model was trained; these are today's"
     origin = pedigree(archive, model)
-    return Origin(str(table), told.drained, (origin, *parts), extra)
+    return Origin(str(table), told.drained, (origin, request, *features), extra)
 
 
 def _said(told: Logged) -> dict[str, Any]:

@@ -47,7 +47,10 @@ class Question:
 def asked_then(
     archive: Archive, outcome: Outcome, shelf: Shelf, told: Logged
 ) -> tuple[Question, Origin]:
-    """Return the question that was asked, and where its row came from."""
+    """Return the question that was asked, and where its row came from.
+
+    A row that is not what the tables hold for its key was given by the caller.
+    """
     inputs = inputs_of(archive, outcome.name, shelf)
     name, extra = str(outcome.name), definition(archive, outcome.name)
     if told.key is not None:
@@ -55,12 +58,17 @@ def asked_then(
         if found is not None:
             question, wanted = found
             unequal = differences("request", told.request, question.values)
-            extra |= {"values": question.values, "differences": unequal}
-            children = by_input(archive, shelf.records, wanted)
-            return question, Origin(name, None, children, extra)
+            if not unequal:
+                extra |= {"values": question.values, "looked_up": True}
+                children = by_input(archive, shelf.records, wanted)
+                return question, Origin(name, None, children, extra)
+            extra |= {"differences": unequal}
     shown = request_columns(outcome, inputs)
     row = _given(archive, outcome, inputs, shelf, shown, told)
-    extra |= {"values": told.request, "reason": "the caller gave the row with the question"}
+    reason = "the caller gave this row; it is not what the tables hold for its key"
+    if "differences" not in extra:
+        reason = "the caller gave this row"
+    extra |= {"values": told.request, "looked_up": False, "reason": reason}
     return Question(told.at, row, told.request), Origin(name, None, (), extra)
 
 
