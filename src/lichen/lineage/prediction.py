@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from lichen.core.derive import qualified, resolved
 from lichen.core.names import Name
-from lichen.core.sql import col, lit, rel
+from lichen.core.sql import col, columns_in, lit, rel
 from lichen.core.time import Instant, short
 from lichen.core.versions import before
 from lichen.lineage.archive import Archive
@@ -103,7 +103,9 @@ def _compiled(
         return compiled(features, {}), relations
     inputs = inputs_of(archive, features.name, shelf)
     tree, conditions = _place(features, inputs, question)
-    near = narrow(tree, conditions, shelf, archive.loop.engine, relations)
+    moments = [t for t in (features.event_time, features.known_at) if t is not None]
+    also = columns_in(features.select).union(*map(columns_in, moments))
+    near = narrow(tree, conditions, shelf, archive.loop.engine, relations, also)
     each = compiled(features, near.inputs)
     assert each.held is not None
     relations[SPANS] = archive.loop.engine.arrow(each.held, near.relations)
