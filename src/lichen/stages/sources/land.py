@@ -21,8 +21,8 @@ ARRIVED = ("_key", "_file", "_line", "_raw")  # what is stored of a row besides 
 
 # All versions of the keys that the files speak of or, if they changed, spoke of.
 _PAST = """
-select * from stored
-where _key in (select _key from told) or _file in (select path from changed)
+select * from stored where _key in (select _key from told)
+  or _key in (select _key from stored where _file in (select path from changed))
 """
 _HELD = "select * from past qualify row_number() over (partition by _key order by _row desc) = 1"
 _CLAIMS = """
@@ -115,7 +115,7 @@ def fresh(source: Source, rows: exp.Query, stored: exp.Query, now: Instant) -> e
     another file keeps the known-at that it had.
     """
     carried = (*_users(source), *ARRIVED)
-    new = exp.union(_alone(carried), _following(carried), distinct=False)
+    new = exp.union(_alone(carried), _following(carried), distinct=False, copy=False)
     versions = exp.select(
         *map(col, carried),
         exp.alias_(_known_at(source), "_known_at"),
@@ -132,19 +132,22 @@ def fresh(source: Source, rows: exp.Query, stored: exp.Query, now: Instant) -> e
         .from_("gone")
         .where(exp.not_(col("_key").isin(query=exp.select("_key").from_("told"))))
     )
-    return (
-        exp.select("*")
-        .from_(exp.union(versions, gone, distinct=False).subquery("both"))
-        .with_("told", as_=rows)
-        .with_("stored", as_=stored)
-        .with_("past", as_=_parsed(_PAST))
-        .with_("held", as_=_parsed(_HELD))
-        .with_("claims", as_=_parsed(_CLAIMS))
-        .with_("news", as_=_news(source))
-        .with_("several", as_=_parsed(_SEVERAL))
-        .with_("gone", as_=_parsed(_LEFT))
-        .with_("compared", as_=_compared(source, carried))
-    )
+    names = {
+        "told": rows,
+        "stored": stored,
+        "past": _parsed(_PAST),
+        "held": _parsed(_HELD),
+        "claims": _parsed(_CLAIMS),
+        "news": _news(source),
+        "several": _parsed(_SEVERAL),
+        "gone": _parsed(_LEFT),
+        "compared": _compared(source, carried),
+    }
+    every = exp.union(versions, gone, distinct=False, copy=False)
+    query = exp.select("*").from_(every.subquery("both", copy=False), copy=False)
+    for name, tree in names.items():
+        query.with_(name, as_=tree, copy=False)
+    return query
 
 
 def numbered(versions: exp.Query, source: Source, sequence: int) -> exp.Select:
@@ -158,8 +161,8 @@ def numbered(versions: exp.Query, source: Source, sequence: int) -> exp.Select:
             exp.alias_(exp.Add(this=first, expression=number), "_row"),
             *map(col, (*own, *_users(source))),
         )
-        .from_(versions.subquery("numbered"))
-        .order_by(col("_row"))
+        .from_(versions.subquery("numbered", copy=False), copy=False)
+        .order_by(col("_row"), copy=False)
     )
 
 
@@ -230,6 +233,7 @@ def _compared(source: Source, carried: Sequence[str]) -> exp.Select:
         .from_("held")
         .where(col("_key").isin(query=exp.select("_key").from_("news"))),
         distinct=False,
+        copy=False,
     )
     fields = [
         exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=col(name))
