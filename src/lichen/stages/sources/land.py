@@ -25,7 +25,8 @@ select * from stored
 where _row in (select _row from stored where _key in (select _key from told))
 """
 _SPOKEN = """
-select * from stored where _file in (select path from changed)
+select * from stored
+where _key in (select _key from stored where _file in (select path from changed))
   and _key not in (select _key from told)
 """
 _HELD = "select * from past qualify row_number() over (partition by _key order by _row desc) = 1"
@@ -125,8 +126,8 @@ def fresh(
     carried = (*_users(source), *ARRIVED)
     past = _parsed(_PAST)
     if changed:
-        past = exp.union(past, _parsed(_SPOKEN), distinct=False)
-    new = exp.union(_alone(carried), _following(carried), distinct=False)
+        past = exp.union(past, _parsed(_SPOKEN), distinct=False, copy=False)
+    new = exp.union(_alone(carried), _following(carried), distinct=False, copy=False)
     versions = exp.select(
         *map(col, carried),
         exp.alias_(_known_at(source), "_known_at"),
@@ -143,19 +144,22 @@ def fresh(
         .from_("gone")
         .where(exp.not_(col("_key").isin(query=exp.select("_key").from_("told"))))
     )
-    return (
-        exp.select("*")
-        .from_(exp.union(versions, gone, distinct=False).subquery("both"))
-        .with_("told", as_=rows)
-        .with_("stored", as_=stored)
-        .with_("past", as_=past)
-        .with_("held", as_=_parsed(_HELD))
-        .with_("claims", as_=_parsed(_CLAIMS))
-        .with_("news", as_=_news(source))
-        .with_("several", as_=_parsed(_SEVERAL))
-        .with_("gone", as_=_parsed(_LEFT))
-        .with_("compared", as_=_compared(source, carried))
-    )
+    names = {
+        "told": rows,
+        "stored": stored,
+        "past": past,
+        "held": _parsed(_HELD),
+        "claims": _parsed(_CLAIMS),
+        "news": _news(source),
+        "several": _parsed(_SEVERAL),
+        "gone": _parsed(_LEFT),
+        "compared": _compared(source, carried),
+    }
+    every = exp.union(versions, gone, distinct=False, copy=False)
+    query = exp.select("*").from_(every.subquery("both", copy=False), copy=False)
+    for name, tree in names.items():
+        query.with_(name, as_=tree, materialized=name != "stored", copy=False)
+    return query
 
 
 def numbered(versions: exp.Query, source: Source, first: exp.Expr) -> exp.Select:
@@ -168,8 +172,8 @@ def numbered(versions: exp.Query, source: Source, first: exp.Expr) -> exp.Select
             exp.alias_(exp.Add(this=first.copy(), expression=number), "_row"),
             *map(col, (*own, *_users(source))),
         )
-        .from_(versions.subquery("numbered"))
-        .order_by(col("_row"))
+        .from_(versions.subquery("numbered", copy=False), copy=False)
+        .order_by(col("_row"), copy=False)
     )
 
 
@@ -240,6 +244,7 @@ def _compared(source: Source, carried: Sequence[str]) -> exp.Select:
         .from_("held")
         .where(col("_key").isin(query=exp.select("_key").from_("news"))),
         distinct=False,
+        copy=False,
     )
     fields = [
         exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=col(name))
