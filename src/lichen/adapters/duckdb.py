@@ -63,6 +63,8 @@ class DuckDB:
             config["temp_directory"] = str(temp)
         self._database = duckdb.connect(":memory:", config=config)
         self._database.execute("set global TimeZone = 'UTC'")
+        # Its guess of few questions is often wrong by thousands, and a loop over them never ends.
+        self._database.execute("set global asof_loop_join_threshold = 0")
 
     def columns(self, query: exp.Query, relations: Relations) -> tuple[Column, ...]:
         """Return the columns of the result without running the query."""
