@@ -6,6 +6,7 @@ and a parcel brings its own row (request). A parcel is asked about two hours bef
 
 from __future__ import annotations
 
+import csv
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -134,6 +135,25 @@ def write_rows(root: Path, source: str, name: str, rows: Sequence[dict[str, Any]
     lines = [",".join(_COLUMNS[source])]
     lines += [",".join(_text(row[column]) for column in _COLUMNS[source]) for row in rows]
     _write(root / f"feeds/{source}/{name}.csv", "\n".join(lines) + "\n")
+
+
+def correct(root: Path, seed: int) -> None:
+    """Rewrite the newest file of two feeds: some rows change, move to others or are taken back."""
+    rng = random.Random(seed)
+    for source, entity, moment, among in (
+        ("tiers", "customer", "changed_at", CUSTOMERS),
+        ("scans", "depot", "scanned_at", DEPOTS),
+    ):
+        path = sorted((root / "feeds" / source).glob("*.csv"))[-1]
+        with path.open(newline="") as file:
+            rows: list[dict[str, Any]] = list(csv.DictReader(file))
+        for row in rows:
+            if rng.random() < 0.2:
+                row[entity] = rng.choice(among)
+            if rng.random() < 0.2:
+                moved = datetime.fromisoformat(row[moment]) - timedelta(hours=rng.randint(-9, 40))
+                row[moment] = moved.isoformat()
+        write_rows(root, source, path.stem, [row for row in rows if rng.random() > 0.15])
 
 
 def parcels(begin: datetime, end: datetime) -> list[dict[str, Any]]:

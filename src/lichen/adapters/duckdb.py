@@ -19,6 +19,7 @@ from lichen.ports.engine import Records, Relations, Scan
 from lichen.ports.lake import Column, Staged
 
 ROW_GROUP = 122_880
+MOMENT = "TIMESTAMP WITH TIME ZONE"
 # What DuckDB may compute but a Delta table cannot hold, and what to cast it to.
 _CAST = {
     "UBIGINT": "bigint",
@@ -86,7 +87,19 @@ class DuckDB:
     def frame(self, query: exp.Query, relations: Relations) -> Any:
         """Run the query; returns a pandas DataFrame."""
         with self._cursor(relations) as cursor:
-            return cursor.execute(text(query)).df()
+            found = cursor.sql(text(query))
+            moments = [c for c, t in zip(found.columns, found.types, strict=True) if t == MOMENT]
+            if not moments:
+                return found.df()
+            # As moments in UTC without a zone they stay in place; with one, pandas objects.
+            shown = [
+                exp.alias_(exp.cast(col(c), "timestamp"), c, quoted=True) if c in moments else col(c)
+                for c in found.columns
+            ]
+            frame = found.project(", ".join(text(column) for column in shown)).df()
+            for name in moments:
+                frame[name] = frame[name].dt.tz_localize("UTC")
+            return frame
 
     def write(self, query: exp.Query, relations: Relations, path: Path) -> Staged:
         """Run the query into one Parquet file at `path` and make the file durable.
