@@ -93,7 +93,9 @@ class DuckDB:
                 return found.df()
             # As moments in UTC without a zone they stay in place; with one, pandas objects.
             shown = [
-                exp.alias_(exp.cast(col(c), "timestamp"), c, quoted=True) if c in moments else col(c)
+                exp.alias_(exp.cast(col(c), "timestamp"), c, quoted=True)
+                if c in moments
+                else col(c)
                 for c in found.columns
             ]
             frame = found.project(", ".join(text(column) for column in shown)).df()
