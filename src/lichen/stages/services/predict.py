@@ -168,7 +168,7 @@ def _rows(state: OnlineState, view: View, asked: Sequence[Asked], which: Sequenc
     for index, bad in zip(_values(found, "_q"), _values(found, "_bad"), strict=True):
         if bad:
             name = bad.split(",")[0]
-            place = f"$.instances[{index}].row.{name}"
+            place = f"{asked[index].path}.row.{name}"
             raise Malformed(f"{asked[index].row[name]!r} is not a value of {name!r}", place)
     kept: Table = found.select([name for name in found.column_names if name != "_bad"])
     return kept
