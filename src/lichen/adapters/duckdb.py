@@ -22,6 +22,7 @@ from lichen.ports.lake import Column, Staged
 
 ROW_GROUP = 122_880
 _NAMED = re.compile(r"\$([a-z_][a-z0-9_]*)")
+MOMENT = "TIMESTAMP WITH TIME ZONE"
 # What DuckDB may compute but a Delta table cannot hold, and what to cast it to.
 _CAST = {
     "UBIGINT": "bigint",
@@ -96,7 +97,21 @@ class DuckDB:
         """Run the query; returns a pandas DataFrame."""
         with self._cursor(relations) as cursor:
             spelled, bound = _spelled(query, values)
-            return cursor.execute(spelled, bound).df()
+            found = cursor.sql(spelled, params=bound or None)
+            moments = [c for c, t in zip(found.columns, found.types, strict=True) if t == MOMENT]
+            if not moments:
+                return found.df()
+            # As moments in UTC without a zone they stay in place; with one, pandas objects.
+            shown = [
+                exp.alias_(exp.cast(col(c), "timestamp"), c, quoted=True)
+                if c in moments
+                else col(c)
+                for c in found.columns
+            ]
+            frame = found.project(", ".join(text(column) for column in shown)).df()
+            for name in moments:
+                frame[name] = frame[name].dt.tz_localize("UTC")
+            return frame
 
     def write(
         self, query: Question, relations: Relations, path: Path, values: Values = NOTHING

@@ -13,13 +13,12 @@ from sqlglot import exp
 
 from lichen.adapters.duckdb import scan
 from lichen.core.errors import ServiceError
-from lichen.core.sql import rel, text
+from lichen.core.sql import text
 from lichen.ports.engine import Relations, Scan
 
 
 class DuckOnline:
-    """Held relations are tables. Planning is dear and these tables are small, so a question is
-    planned once and its plan is kept while the rows change."""
+    """Held relations are tables; a question that is asked again is not parsed again."""
 
     def __init__(self, *, threads: int = 1) -> None:
         """Open an empty database; one thread is quickest for small relations."""
@@ -31,7 +30,7 @@ class DuckOnline:
         self._still = threading.RLock()
 
     def ask(self, question: str, given: Mapping[str, Any]) -> Table:
-        """Return the answer as an Arrow table; a question asked again needs no planning."""
+        """Return the answer as an Arrow table."""
         with self._still, _said():
             for name, rows in given.items():
                 self._reader.fill(name, rows)
@@ -55,26 +54,24 @@ class _Draft:
         self._session, self._still, self._open = session, still, True
         session.cursor.execute("begin")
 
-    def hold(self, name: str, question: str, given: Relations) -> int:
-        """Make the answer the whole of a held relation; returns its number of rows."""
-        session = self._session
-        table, fresh = _quoted(name), _quoted(f"next.{name}")
+    def hold(self, name: str, question: str, given: Relations) -> None:
+        """Make the answer the whole of a held relation."""
+        session, table = self._session, f"main.{_quoted(name)}"
         with _said(), session.seeing(given):
             if not session.has(name):
-                session.run(f"create table main.{table} as {question}")
-                session.run(f"create table main.{fresh} as from main.{table} limit 0")
-                return session.count(name)
-            # The new rows may come from the old ones, so they are complete before those go.
-            session.run(f"insert into main.{fresh} {question}", again=not given)
-            session.clear(f"main.{table}")
-            session.run(f"insert into main.{table} from main.{fresh}")
-            session.clear(f"main.{fresh}")
-            return session.count(name)
+                session.run(f"create table {table} as {question}")
+                return
+            source = question
+            if _quoted(name) in question:  # its new rows come from its old ones
+                session.run(f"create or replace temp table _next as {question}")
+                source = "from temp._next"
+            session.clear(table)
+            session.run(f"insert into {table} {source}", again=not given and source == question)
 
-    def extend(self, name: str, question: str, given: Relations) -> int:
-        """Add the answer's rows to a held relation; returns their number."""
+    def extend(self, name: str, question: str, given: Relations) -> None:
+        """Add the answer's rows to a held relation."""
         with _said(), self._session.seeing(given):
-            return int(self._session.run(f"insert into main.{_quoted(name)} {question}")[0][0])
+            self._session.run(f"insert into main.{_quoted(name)} {question}")
 
     def ask(self, question: str, given: Relations) -> Table:
         """Return the answer in this state as an Arrow table."""
@@ -99,19 +96,19 @@ class _Session:
 
     def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
         self.cursor = database.cursor()
-        # It takes the values that a table holds today for granted; a kept plan outlives them.
+        # It takes the values that a table holds now for granted; what is prepared outlives them.
         self.cursor.execute("set disabled_optimizers = 'statistics_propagation'")
         self._prepared: dict[str, str] = {}
         self._filled: set[str] = set()
 
     def run(self, statement: str, *, again: bool = False) -> list[Any]:
-        """Run a statement; `again` keeps its plan for the next time."""
+        """Run a statement; `again` keeps it prepared for the next time."""
         if again:
             statement = f"execute {self._prepare(statement)}"
         return self.cursor.execute(statement).fetchall()
 
     def arrow(self, question: str) -> Table:
-        """Return the answer to a question whose plan is kept."""
+        """Return the answer to a question, which stays prepared."""
         return Table.from_arrow(self.cursor.sql(f"execute {self._prepare(question)}"))
 
     def fill(self, name: str, rows: Any) -> None:  # noqa: ARG002 - the SQL finds it by its name
@@ -126,11 +123,6 @@ class _Session:
     def clear(self, table: str) -> None:
         """Empty a table, whose name is quoted already."""
         self.cursor.execute(exp.Delete(this=exp.to_table(table, dialect="duckdb")).sql("duckdb"))
-
-    def count(self, name: str) -> int:
-        """Return the number of rows of a held relation."""
-        rows = exp.select(exp.Count(this=exp.Star())).from_(rel(name))
-        return int(self.run(text(rows))[0][0])
 
     def has(self, name: str) -> bool:
         """Return whether a relation is held."""

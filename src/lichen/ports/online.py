@@ -12,14 +12,14 @@ from lichen.ports.engine import Relations
 class Draft(Protocol):
     """The next state of the held relations, which nobody else sees before it is committed."""
 
-    def hold(self, name: str, question: str, given: Relations) -> int:
-        """Make the answer the whole of a held relation; returns its number of rows.
+    def hold(self, name: str, question: str, given: Relations) -> None:
+        """Make the answer the whole of a held relation.
 
         A question is SQL that was made from a tree; it names held relations and given ones.
         """
 
-    def extend(self, name: str, question: str, given: Relations) -> int:
-        """Add the answer's rows to a held relation; returns their number."""
+    def extend(self, name: str, question: str, given: Relations) -> None:
+        """Add the answer's rows to a held relation."""
 
     def ask(self, question: str, given: Relations) -> Any:
         """Return the answer in this state as an Arrow table."""
@@ -35,7 +35,7 @@ class Online(Protocol):
     """Relations in memory. Safe to call from several threads."""
 
     def ask(self, question: str, given: Mapping[str, Any]) -> Any:
-        """Return the answer as an Arrow table; a question asked again needs no planning.
+        """Return the answer as an Arrow table.
 
         `given` are Arrow tables, whose columns must be the same for every ask.
         """

@@ -63,6 +63,10 @@ def texts(inquiry: Inquiry, shelf: Shelf, before: Texts | None) -> Texts:
     ready: list[Compiled] = []
     for features in inquiry.features:
         made = compiled(features, inputs)
+        if made.held is not None:  # several parts are made of it
+            rows = f"{features.name}.rows"
+            trees[rows], reads[rows] = made.held, _nodes(features.select)
+            made = dataclasses.replace(made, held=_view(rows, made.held))
         made_of = parts(made)
         for part, tree in made_of.items():
             trees[f"{features.name}.{part}"] = tree

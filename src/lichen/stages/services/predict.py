@@ -81,7 +81,7 @@ def predict(
     serving: Serving, pinned: Pinned, asked: Sequence[Asked], engine: Engine
 ) -> tuple[list[Answer | Unanswered], list[Prediction]]:
     """Return what each instance is answered, and the lines to log before that is sent."""
-    view, tables = _answered(serving.state, pinned, asked)
+    view, tables = answered(serving.state, pinned, asked)
     answers: dict[int, Answer] = {}
     lines: list[Prediction] = []
     for table in tables:
@@ -100,7 +100,7 @@ def predict(
     return told, lines
 
 
-def _answered(
+def answered(
     state: OnlineState, pinned: Pinned, asked: Sequence[Asked]
 ) -> tuple[View, list[Table]]:
     """Return the answered questions: from memory where they are new, else from stored tables."""
@@ -168,7 +168,7 @@ def _rows(state: OnlineState, view: View, asked: Sequence[Asked], which: Sequenc
     for index, bad in zip(_values(found, "_q"), _values(found, "_bad"), strict=True):
         if bad:
             name = bad.split(",")[0]
-            place = f"$.instances[{index}].row.{name}"
+            place = f"{asked[index].path}.row.{name}"
             raise Malformed(f"{asked[index].row[name]!r} is not a value of {name!r}", place)
     kept: Table = found.select([name for name in found.column_names if name != "_bad"])
     return kept

@@ -34,11 +34,15 @@ class Malformed(ServiceError):
 
 @dataclass(frozen=True)
 class Asked:
-    """One instance: a key, or a whole row (then the key only names it, if it is in the row)."""
+    """One instance: a key, or a whole row (then the key only names it, if it is in the row).
+
+    `path` is its place in the request.
+    """
 
     at: Instant
     key: str | None
     row: Mapping[str, Any] | None = None
+    path: str = "$"
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ def _instance(value: Any, path: str, shape: Shape, now: Instant) -> Asked:
             "an instance has either a key or a row", path, allowed=["key", "row"], given=None
         )
     if "key" in value:
-        return Asked(at, _key(value["key"], f"{path}.key", shape.key))
+        return Asked(at, _key(value["key"], f"{path}.key", shape.key), path=path)
     row, place = value["row"], f"{path}.row"
     _refuse_unknown(row, shape.columns, place)
     for name in shape.needed:
@@ -124,7 +128,7 @@ def _instance(value: Any, path: str, shape: Shape, now: Instant) -> Asked:
             )
     named = [row.get(name) for name in shape.key]
     key = joined(named) if all(part is not None for part in named) else None
-    return Asked(at, key, row)
+    return Asked(at, key, row, path)
 
 
 def _outcome(value: Any, path: str, now: Instant) -> Told:
@@ -169,7 +173,9 @@ def _key(value: Any, path: str, names: tuple[str, ...] | None) -> str:
     if not all(isinstance(p, str | int) and not isinstance(p, bool) for p in parts) or not parts:
         raise Malformed("a key is a text, a whole number, or a list of them", path)
     if names is not None and len(parts) > 1 and len(parts) != len(names):
-        raise Malformed(f"the key has {len(names)} parts", path, allowed=names)
+        raise Malformed(
+            f"the key has {len(names)} part{'s' if len(names) > 1 else ''}", path, allowed=names
+        )
     return joined(parts)
 
 
