@@ -76,11 +76,12 @@ def _words(value: Any) -> str:
         return ", ".join(f"{k} {_words(v)}" for k, v in value.items() if v is not None)
     if isinstance(value, list | tuple):
         return ", ".join(map(_words, value))
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else cell(value)
+    return cell(value)
 
 
 def _data(told: Mapping[str, Any]) -> None:
-    _lines({"rows": told["rows"], "row versions": told["versions"], **told["settings"]})
+    counts = {"rows": f"{told['rows']:,}", "row versions": f"{told['versions']:,}"}
+    _lines({**counts, **told["settings"]})
     print()
     table(("column", "type"), [(c["name"], (c["type"] or "?").lower()) for c in told["schema"]])
     _contract(told["contract"])

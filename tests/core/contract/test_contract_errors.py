@@ -182,7 +182,11 @@ def test_a_documents_mistake(read: Read, tmp_path: Path, case: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("version: 1.0.0", "version: 1.0", "4: version: expected `str`, got `float`\n  next: put"),
+        (
+            "version: 1.0.0",
+            "version: 1.0",
+            "4: version: expected a text, got a number\n  next: put",
+        ),
         ("apiVersion: v3.1.0", "apiVersion: v2.2.0", "1: apiVersion: 'v2.2.0' is not allowed"),
         ("kind: DataContract\n", "", "1: the key 'kind' is missing"),
     ],
