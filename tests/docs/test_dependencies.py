@@ -1,0 +1,31 @@
+"""The page of dependencies names what pyproject names, under the licences that are installed."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import metadata
+
+import pytest
+from pages import ROOT
+
+PAGE = (ROOT / "docs" / "dependencies.md").read_text("utf-8")
+ROWS = re.findall(r"^\| ([\w-]+) \| +(\d+) \| ([^|]+) \| [^|]+ \| [^|]+ \|$", PAGE, re.MULTILINE)
+
+
+def test_every_direct_dependency_is_explained_and_no_other() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    declared = [*project["dependencies"], *extras["demo"], *extras["build"]]
+    names = {re.split(r"[<>=!~ ]", each)[0] for each in declared}
+    assert {name for name, _, _ in ROWS} == names
+
+
+@pytest.mark.parametrize(("name", "licence"), [(name, licence) for name, _, licence in ROWS])
+def test_the_licence_is_that_of_the_package(name: str, licence: str) -> None:
+    told = metadata.metadata(name)
+    written = told.get("License-Expression") or told.get("License")
+    if written is None:  # skops tells it in a file alone
+        (file,) = [f for f in metadata.files(name) or () if f.name.startswith("LICENSE")]
+        written = file.read_text()
+    assert written.startswith(licence)
