@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import traceback
 import uuid
@@ -76,6 +77,7 @@ class Loop:
     folder: Path
     threads: int | None = None
     _parts: dict[str, Any] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def engine(self) -> Engine:
@@ -184,7 +186,7 @@ class Loop:
         def intend(
             step: AnyStep, body: Mapping[str, Any], facts: Mapping[str, Any], tables: Sequence[str]
         ) -> None:
-            intents.append(self._intend(run, step, body, facts, tables))
+            intents.append(self._intend(run, step, shelf, body, facts, tables))
 
         context = Context(
             engine=self.engine,
@@ -197,19 +199,25 @@ class Loop:
             resolve=self._resolve,
             progress=lambda note: report(Event(step, note=note)),
         )
-        try:
+        if isinstance(step, Adopt | Publish):  # the ledger's own work: an error ends the run
             result = self._interpret(step, run, context)
-        except LichenError as error:
-            result = Failed(error=str(error))
-        except Exception as error:  # noqa: BLE001 - one step's surprise must not end the others
-            result = Failed(error=f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
-        seconds = time.perf_counter() - started
-        if not isinstance(step, Adopt | Publish):
-            intent = intents[0] if intents else self._intend(run, step, {}, {}, ())
+            seconds = time.perf_counter() - started
+        else:
+            result = self._tried(step, run, context)
+            seconds = time.perf_counter() - started
+            intent = intents[0] if intents else self._intend(run, step, shelf, {}, {}, ())
             self._conclude(intent, result, seconds)
         event = Event(step, result, seconds=seconds, run=run)
         report(event)
         return event
+
+    def _tried(self, step: AnyStep, run: str, context: Context) -> Result:
+        try:
+            return self._interpret(step, run, context)
+        except LichenError as error:
+            return Failed(error=str(error))
+        except Exception as error:  # noqa: BLE001 - one step's surprise must not end the others
+            return Failed(error=f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
     def _interpret(self, step: AnyStep, run: str, context: Context) -> Result:
         nodes = self.project.nodes
@@ -222,8 +230,7 @@ class Loop:
                 from lichen.stages.tables.run import build
 
                 name = Name.parse(step.node)
-                columns = dict(self.project.prints[name].columns)
-                return build(step, nodes[name], columns, context)  # type: ignore[arg-type]
+                return build(step, nodes[name], self.project.prints[name], context)  # type: ignore[arg-type]
             case Train():
                 from lichen.stages.models.run import train
 
@@ -264,7 +271,11 @@ class Loop:
             self.ledger.conclude(msgspec.structs.replace(record, state="failed", error=error))
             return Failed(error=error)
         done = msgspec.structs.replace(
-            record, state="done", facts=record.body["facts"], commits=commits
+            record,
+            state="done",
+            facts=record.body["facts"],
+            findings=record.body.get("findings", []),
+            commits=commits,
         )
         self.ledger.conclude(done, _landed(record.body))
         return Done(facts=done.facts, commits=commits)
@@ -273,11 +284,12 @@ class Loop:
         self,
         run: str,
         step: AnyStep,
+        shelf: Shelf,
         body: Mapping[str, Any],
         facts: Mapping[str, Any],
         tables: Sequence[str],
     ) -> Record:
-        before = self.ledger.state().done.get(step.node)
+        before = shelf.records.get(step.node)
         whole = {
             **body,
             "signature": signature(step),
@@ -287,7 +299,7 @@ class Loop:
             "commits": before.commits if before else {},
         }
         if isinstance(step, Land):
-            whole["files"] = [*step.new, *step.changed]
+            whole["files"] = [*step.new, *step.changed, *step.again]
         sequence = int(getattr(step, "sequence", 0))
         kind = str(step.__struct_config__.tag)
         id_ = self.ledger.intend(run, kind, step.node, sequence, whole)
@@ -355,9 +367,10 @@ class Loop:
         )
 
     def _part(self, name: str, make: Callable[[], Any]) -> Any:
-        if name not in self._parts:
-            self._parts[name] = make()
-        return self._parts[name]
+        with self._lock:  # steps that run side by side must not open two of one part
+            if name not in self._parts:
+                self._parts[name] = make()
+            return self._parts[name]
 
 
 def open_loop(folder: str | Path = ".", target: str = "dev") -> Loop:
@@ -379,9 +392,8 @@ def _clock(state: State, now: Instant | None) -> Instant:
     """The time of a run: given, or that of a dead run to be finished, or the wall's."""
     if now is not None:
         return instant(now)
-    if state.open:
-        return state.open[0].now
-    return max(wall(), state.clock) if state.clock else wall()
+    given = state.open[0].now if state.open else wall()
+    return max(given, state.clock) if state.clock else given
 
 
 def _known(state: State, now: Instant | None) -> Instant:

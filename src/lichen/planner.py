@@ -83,8 +83,8 @@ def _plan_node(project: Project, name: Name, facts: Facts, now: Instant, so_far:
         case Source():
             plan_source(node, print_.whole(), rules_of(node.contract), facts, so_far)
         case Table():
-            meaning = digest(print_.whole(), rules_of(node.contract))
-            plan_table(node, below(project, name), meaning, dict(print_.columns), facts, so_far)
+            reads, rules = below(project, name), rules_of(node.contract)
+            plan_table(node, reads, print_, rules, facts, so_far)
         case Model():
             observed = facts.observed.get(str(name))
             plan_model(node, below(project, name), print_.whole(), observed, now, facts, so_far)

@@ -388,8 +388,10 @@ def _print(
     match node:
         case Source():
             known = normal(node.known_at) if node.known_at else ""
-            types = {column.name: column.type for column in node.contract.columns}
-            return _leaf(node.name, types, f"{node.key} {known} {node.connector} {node.path}")
+            told = f"{node.key} {known} {node.backfill_until} {node.connector} {node.path}"
+            columns = node.contract.columns
+            types = {c.name: digest(c.type, *sorted(c.missing)) for c in columns}
+            return _leaf(node.name, types, told)
         case Table():
             return fingerprint(node.select, _inputs(node.select, prints), str(node.key))
         case Outcome() | Features():
@@ -419,9 +421,9 @@ def _model_print(
             used |= columns_in(features.select)
     used = {c for c in prints[node.target].columns if c in used}
     return digest(
-        code_fingerprint(node.path, root),
+        code_fingerprint(node.path, root, undecorated="model"),
         node.function,
-        *(f"{what}={getattr(node, what)}" for what in ("metric", "holdout", "seed")),
+        *(f"{what}={getattr(node, what)}" for what in ("metric", "holdout", "seed", "slices")),
         prints[node.target].of(used),
         *(f"{name}={prints[name].whole()}" for name in node.features),
     )

@@ -63,6 +63,8 @@ class DuckDB:
             config["temp_directory"] = str(temp)
         self._database = duckdb.connect(":memory:", config=config)
         self._database.execute("set global TimeZone = 'UTC'")
+        # Its guess of few questions is often wrong by thousands, and a loop over them never ends.
+        self._database.execute("set global asof_loop_join_threshold = 0")
 
     def columns(self, query: exp.Query, relations: Relations) -> tuple[Column, ...]:
         """Return the columns of the result without running the query."""
@@ -116,7 +118,7 @@ class DuckDB:
             for name, relation in relations.items():
                 if isinstance(relation, Scan):
                     view = exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
-                    cursor.execute(f"create temp view {view} as {text(_scan(relation))}")
+                    cursor.execute(f"create temp view {view} as {text(scan(relation))}")
                 else:
                     cursor.register(name, relation)
             yield cursor
@@ -131,20 +133,20 @@ def _python(column: ChunkedArray) -> list[Any]:
     return [column[i].as_py() for i in range(len(column))]
 
 
-def _scan(scan: Scan) -> exp.Select:
+def scan(stored: Scan) -> exp.Select:
     """Return the SELECT of a stored relation: its columns with their types, and no others."""
-    if not scan.files:
+    if not stored.files:
         empty = [
             exp.alias_(exp.cast(exp.null(), c.type, dialect="duckdb"), c.name, quoted=True)
-            for c in scan.columns
+            for c in stored.columns
         ]
         return exp.select(*empty).where(exp.false())
-    files = exp.array(*(lit(str(path)) for path in scan.files))
+    files = exp.array(*(lit(str(path)) for path in stored.files))
     parquet = exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[files]))
     return exp.select(
         *(
             exp.alias_(exp.cast(col(c.name), c.type, dialect="duckdb"), c.name, quoted=True)
-            for c in scan.columns
+            for c in stored.columns
         )
     ).from_(parquet)
 

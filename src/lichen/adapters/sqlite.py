@@ -1,7 +1,12 @@
-"""The ledger in one SQLite file: WAL, synchronous=FULL, writes that begin IMMEDIATE."""
+"""The ledger in one SQLite file: WAL, synchronous=FULL, writes that begin IMMEDIATE.
+
+The lease is a lock on a file beside it, which the system takes back from a process that dies; the
+row in the ledger tells others who holds it, and its token fences off a holder that lost it.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -84,15 +89,16 @@ class SqliteLedger:
     """A ledger in one file; the folder is made when it is missing."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         _refuse_network(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._held: _Held | None = None
+        self._lock: int | None = None
         self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.QueuePool)
         sa.event.listen(self._engine, "connect", _configure)
         sa.event.listen(self._engine, "begin", _begin)
         self._writer = self._engine.execution_options(writes=True)
-        if not path.exists() or path.stat().st_size == 0:
+        if not _made(self._engine):
             with self._writer.begin() as db:
                 _META.create_all(db)
 
@@ -121,14 +127,31 @@ class SqliteLedger:
             )
 
     def begin(self, run: str, now: Instant) -> None:
+        lock = _locked(self._path.with_suffix(".lock"))
+        if lock is None:
+            raise self._busy()
+        try:
+            self._take(run, now)
+        except BaseException:
+            os.close(lock)
+            raise
+        self._lock = lock
+
+    def _busy(self) -> LedgerError:
+        with self._engine.connect() as db:
+            lease = db.execute(sa.select(_LEASE)).one_or_none()
+        who = "another run"
+        if lease is not None and lease.held:
+            who = f"another run ({lease.run}, process {lease.pid} on {lease.host})"
+        since = f" since {lease.since}" if lease is not None and lease.held else ""
+        return LedgerError(
+            f"{who} writes here{since}",
+            hint="wait until it ends; `plan`, `show` and `query` work meanwhile",
+        )
+
+    def _take(self, run: str, now: Instant) -> None:
         with self._writer.begin() as db:
             lease = db.execute(sa.select(_LEASE)).one_or_none()
-            if lease is not None and lease.held and _alive(lease.host, lease.pid):
-                raise LedgerError(
-                    f"another run ({lease.run}, process {lease.pid} on {lease.host}) "
-                    f"writes here since {lease.since}",
-                    hint="wait until it ends; `plan`, `show` and `query` work meanwhile",
-                )
             clock = _clock(db)
             if clock is not None and now < clock:
                 raise LedgerError(
@@ -197,10 +220,15 @@ class SqliteLedger:
         return Publication(id=id_, run=run, now=now, pins=merged)
 
     def end(self, run: str) -> None:
-        with self._writing(run) as db:
-            db.execute(sa.update(_LEASE).values(held=False))
-            db.execute(sa.update(_RUNS).where(_RUNS.c.id == run).values(ended=iso(wall())))
-        self._held = None
+        try:
+            with self._writing(run) as db:
+                db.execute(sa.update(_LEASE).values(held=False))
+                db.execute(sa.update(_RUNS).where(_RUNS.c.id == run).values(ended=iso(wall())))
+        finally:
+            self._held = None
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
     def record(self, id_: int) -> Record:
         with self._engine.connect() as db:
@@ -293,28 +321,41 @@ def _clock(db: sa.Connection) -> Instant | None:
     return instant(last) if last else None
 
 
-def _alive(host: str, pid: int) -> bool:
-    if host != socket.gethostname():
-        return True  # another machine cannot be asked: believe the lease
+def _made(engine: sa.Engine) -> bool:
+    with engine.connect() as db:
+        there = set(db.execute(sa.text("select name from sqlite_master")).scalars())
+    return {table.name for table in _META.sorted_tables} <= there
+
+
+def _locked(path: Path) -> int | None:
+    """Return an open descriptor that holds the file's lock, or None where another one holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def file_system(path: Path, mounts: str) -> str:
+    """Return the kind of file system that a path lies on, by the text of /proc/mounts.
+
+    >>> file_system(Path("/home/a/ledger.db"), "/dev/sda / ext4 rw 0 0\\nnas:/ /home nfs4 rw 0 0")
+    'nfs4'
+    """
+    best, kind = "", ""
+    for line in mounts.splitlines():
+        _, at, type_, *_ = line.split(" ")
+        at = at.replace("\\040", " ")  # how a space is written there
+        if str(path).startswith(at.rstrip("/") + "/") and len(at) >= len(best):
+            best, kind = at, type_
+    return kind
 
 
 def _refuse_network(path: Path) -> None:
     mounts = Path("/proc/mounts")
-    if not mounts.exists():
-        return
-    best, kind = "", ""
-    for line in mounts.read_text().splitlines():
-        _, at, type_, *_ = line.split(" ")
-        inside = str(path.resolve()).startswith(at.rstrip("/") + "/")
-        if inside and len(at) > len(best):
-            best, kind = at, type_
+    kind = file_system(path.resolve(), mounts.read_text()) if mounts.exists() else ""
     if kind in _NETWORK:
         raise LedgerError(
             f"the ledger {path} lies on a network file system ({kind}), where SQLite loses data",

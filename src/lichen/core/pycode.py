@@ -14,11 +14,12 @@ from lichen.core.errors import ProjectError, Where
 from lichen.core.fingerprint import digest
 
 
-def code_fingerprint(path: Path, root: Path) -> str:
+def code_fingerprint(path: Path, root: Path, *, undecorated: str = "") -> str:
     """Return the fingerprint of a module and of the project modules that it imports.
 
     Docstrings and formatting do not count; the versions of imported distributions do. It may
-    change too often, never too rarely.
+    change too often, never too rarely. Decorators called `undecorated` do not count either: their
+    settings are read by themselves.
     """
     seen: dict[Path, str] = {}
     outside: set[str] = set()
@@ -32,7 +33,7 @@ def code_fingerprint(path: Path, root: Path) -> str:
         except SyntaxError as error:
             where = Where(module, error.lineno or 0)
             raise ProjectError(f"this Python does not read: {error.msg}", where=where) from error
-        seen[module] = ast.dump(_bare(tree))
+        seen[module] = ast.dump(_bare(tree, undecorated))
         for imported in _imports(tree):
             found = _project_file(imported, module, root)
             if found is not None:
@@ -43,8 +44,10 @@ def code_fingerprint(path: Path, root: Path) -> str:
     return digest(*code, *_versions(outside))
 
 
-def _bare(tree: ast.Module) -> ast.Module:
+def _bare(tree: ast.Module, undecorated: str) -> ast.Module:
     for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            node.decorator_list = [d for d in node.decorator_list if _called(d) != undecorated]
         body = getattr(node, "body", None)
         if not isinstance(body, list) or not body:
             continue
@@ -57,6 +60,11 @@ def _bare(tree: ast.Module) -> ast.Module:
         ):
             node.body = body[1:] or [ast.Pass()]
     return tree
+
+
+def _called(decorator: ast.expr) -> str:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
 
 
 def _imports(tree: ast.Module) -> set[str]:

@@ -44,7 +44,10 @@ class Land(Step, frozen=True, kw_only=True, tag="land"):
     rules: str
     new: tuple[Seen, ...] = ()
     changed: tuple[Seen, ...] = ()
+    again: tuple[Seen, ...] = ()  # landed before and as they were: read again to replace
+    lost: tuple[str, ...] = ()  # landed before and gone: replacing would lose their rows
     replace: bool = False  # the definition changed: take every file in again
+    rejudge: bool = False  # the rules changed: judge what is there again
 
 
 class Build(Step, frozen=True, kw_only=True, tag="build"):
@@ -52,8 +55,10 @@ class Build(Step, frozen=True, kw_only=True, tag="build"):
 
     sequence: int
     fingerprint: str
+    rules: str
     inputs: tuple[Input, ...]
     replace: bool
+    rejudge: bool = False  # the rules changed: judge what is there again
 
 
 class Train(Step, frozen=True, kw_only=True, tag="train"):

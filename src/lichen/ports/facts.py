@@ -12,7 +12,7 @@ from lichen.core.steps import AnyStep, Seen, signature
 from lichen.ports.ledger import Record, State
 
 S = TypeVar("S", bound=AnyStep)
-Leaves = Mapping[str, int]  # a source's id to the sequence that the data reflects
+Leaves = Mapping[str, int]  # a node's id to the sequence at which its rows last changed
 
 
 class Live(NamedTuple):
@@ -62,15 +62,15 @@ class Facts:
         of it may be in the lake already.
         """
         done, tried = self.done(step.node), self.state.tried.get(step.node)
-        last = done.sequence if done else 0
-        if tried is not None and tried.body.get("signature") != signature(step):
-            last = max(last, tried.sequence)
-        return msgspec.structs.replace(step, sequence=last + 1)
+        if tried is None:
+            return msgspec.structs.replace(step, sequence=done.sequence + 1 if done else 1)
+        same = tried.body.get("signature") == signature(step)
+        return msgspec.structs.replace(step, sequence=tried.sequence + (0 if same else 1))
 
 
 @dataclass(frozen=True)
 class Upcoming:
-    """What the plan has decided so far: each node's step, and the data its result will reflect."""
+    """What the plan has decided so far: each node's step, and the leaves its readers will see."""
 
     steps: dict[str, AnyStep] = field(default_factory=dict)
     leaves: dict[str, Leaves] = field(default_factory=dict)

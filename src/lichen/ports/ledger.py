@@ -77,5 +77,8 @@ class Ledger(Protocol):
     def record(self, id_: int) -> Record:
         """Return one record."""
 
+    def publication(self) -> Publication | None:
+        """Return what everybody reads now; cheap enough for every request of a service."""
+
     def history(self, node: str) -> tuple[Record, ...]:
         """Return every record of a node, oldest first."""

@@ -206,7 +206,7 @@ def _made(record: Record | None) -> dict[str, Any]:
     """What training or the gate recorded, key by key."""
     if record is None:
         return {}
-    kept = ("leaves", "inputs", "columns")
+    kept = ("seen", "leaves", "inputs", "columns")
     facts = {key: plain(value) for key, value in record.facts.items() if key not in kept}
     return {**facts, "findings": [dict(f) for f in record.findings], "seconds": record.seconds}
 

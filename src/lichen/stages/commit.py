@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lichen.core.findings import as_json
 from lichen.core.steps import AnyStep, Done
 from lichen.ports.facts import Leaves
 from lichen.ports.lake import Staged
@@ -17,16 +18,21 @@ from lichen.stages.judge import Judgement
 class Effect:
     """What a step is about to commit, and the facts that will then hold.
 
-    `replace` makes the staged rows the whole table; `rejudged` makes the verdicts the whole of
-    the node's verdicts.
+    `seen` are the leaves of what the step read. `replace` makes the staged rows the whole table,
+    `rejudge` the verdicts the whole of the node's verdicts.
     """
 
     staged: Staged | None
     judgement: Judgement
-    leaves: Leaves
+    seen: Leaves
     replace: bool = False
-    rejudged: bool = False
+    rejudge: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Return whether the verdicts speak of all rows that will be there."""
+        return self.replace or self.rejudge
 
 
 def carry_out(step: AnyStep, effect: Effect, ctx: Context, body: Mapping[str, Any]) -> Done:
@@ -40,10 +46,11 @@ def carry_out(step: AnyStep, effect: Effect, ctx: Context, body: Mapping[str, An
     staged, verdicts = effect.staged, effect.judgement.verdicts
     tables = [verdict_table(step.node)] if verdicts is not None else []
     tables += [step.node] if staged is not None else []
-    ctx.intend(step, body, facts, tables)
+    found = [as_json(finding) for finding in effect.judgement.findings]
+    ctx.intend(step, {**body, "findings": found}, facts, tables)
     commits = dict(before.commits) if before is not None else {}
     if verdicts is not None:
-        write = ctx.lake.replace if effect.rejudged else ctx.lake.append
+        write = ctx.lake.replace if effect.whole else ctx.lake.append
         table = verdict_table(step.node)
         commits[table] = write(table, [verdicts], sequence)
     if staged is not None:
@@ -58,16 +65,27 @@ def _facts(step: AnyStep, effect: Effect, ctx: Context) -> dict[str, Any]:
     sequence = int(getattr(step, "sequence"))  # noqa: B009
     added = effect.staged.rows if effect.staged is not None else 0
     held = dict(effect.judgement.held_back)
-    if not effect.rejudged and not effect.replace:
+    if not effect.whole:
         for rule, count in old.get("held_back", {}).items():
             held[rule] = held.get(rule, 0) + count
-    fresh = added or effect.replace or effect.rejudged or before is None
     return {
         "columns": [tuple(c) for c in effect.staged.columns] if effect.staged else old["columns"],
         "rows": added if effect.replace else old.get("rows", 0) + added,
         "added": added,
-        "epoch": sequence if effect.replace or before is None else old["epoch"],
-        "leaves": dict(effect.leaves) if fresh else old["leaves"],
+        "epoch": sequence if effect.whole or before is None else old["epoch"],
+        "seen": dict(effect.seen),
+        "leaves": {step.node: sequence} if _changed(effect, added, old) else old["leaves"],
         "held_back": held,
         **effect.facts,
     }
+
+
+def _changed(effect: Effect, added: int, old: Mapping[str, Any]) -> bool:
+    """Whether readers see other rows than before.
+
+    Where only the definition changed they do not: what it means for them is in their own
+    fingerprints.
+    """
+    if not old or effect.rejudge:
+        return True
+    return bool(added or effect.replace) and dict(effect.seen) != old["seen"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 from sqlglot import exp
 
 from lichen.core.contract.scan import compile_scan, compile_verdicts, findings
-from lichen.core.contract.spec import TABLE_KINDS, Contract, names_read
+from lichen.core.contract.spec import TABLE_KINDS, Contract, Rule, names_read
 from lichen.core.errors import TableError, Where
 from lichen.core.findings import Finding, Severity
 from lichen.core.sql import col, lit, rel
-from lichen.core.versions import current, stored
+from lichen.core.versions import current, ordered, stored
 from lichen.ports.engine import Scan
 from lichen.ports.lake import Staged
 from lichen.stages.context import VERDICTS, Context, verdict_table
@@ -33,6 +34,7 @@ class Judgement:
         return any(f.severity is Severity.block for f in self.findings)
 
 
+STANDS = "_stands"  # the judged rows' column that is true for a key's newest version
 NOTHING_FOUND = Judgement((), None, {})
 Unreadable = Sequence[tuple[str, Any]]  # a file and its rejects: an Arrow table
 
@@ -43,26 +45,30 @@ def judge(
     scan: Scan,
     ctx: Context,
     *,
-    before: bool,
+    everything: bool,
     unreadable: Unreadable = (),
 ) -> Judgement:
-    """Judge stored rows; `before` tells whether the node's earlier rows count for table rules.
+    """Judge rows; `everything` says that they are all rows of the node, and not just new ones.
 
-    `unreadable` holds, by file, the records that did not parse: each becomes a verdict of its own,
-    so that its bytes are kept.
+    The verdicts are then the whole of the node's verdicts, with the records that did not parse
+    before. `unreadable` holds, by file, those that do not parse now: each becomes a verdict of its
+    own, so that its bytes are kept.
     """
-    if contract is None:
-        return NOTHING_FOUND
+    record = ctx.shelf.records.get(node)
+    judged = record is not None and verdict_table(node) in record.commits
     relations: dict[str, Any] = {"_staged_rows": scan}
-    rows = exp.select(*(col(c.name) for c in scan.columns)).from_(rel("_staged_rows"))
+    relations |= ctx.shelf.relations([node]) if judged else {}
+    parts = [_kept(node)] if judged and everything else []
+    if contract is None:
+        return _judgement((), parts, relations, node, ctx)
+    rows = exp.select(*(col(c.name) for c in scan.columns), _stands()).from_(rel("_staged_rows"))
     refs = _references(contract, ctx, relations)
-    whole = _whole(contract, node, scan, ctx, relations, before=before)
+    whole = _whole(contract, node, scan, ctx, relations, everything=everything)
     query = compile_scan(contract, rows, whole=whole, refs=refs, now=ctx.now)
     (measured,) = ctx.engine.rows(query, relations)
     found = findings(contract, node, measured)
     if any(f.severity is Severity.block for f in found):
         return Judgement(found, None, {})
-    parts: list[exp.Select] = []
     if any(f.severity is Severity.quarantine for f in found):
         broken = [f.rule for f in found]
         verdicts = compile_verdicts(contract, rows, refs=refs, only=broken)
@@ -72,9 +78,36 @@ def judge(
         parts.append(_verdict_rows(held, ctx))
     for index, (file, rejects) in enumerate(unreadable):
         relations[f"_unreadable_{index}"] = rejects
-        parts.append(_unreadable_rows(f"_unreadable_{index}", file, ctx))
+        found_here = _unreadable_rows(f"_unreadable_{index}", file, ctx)
+        parts.append(_not_yet_kept(found_here, node) if judged else found_here)
     if unreadable:
         found = (*found, _unreadable_finding(node, sum(r.num_rows for _, r in unreadable)))
+    return _judgement(found, parts, relations, node, ctx)
+
+
+def among(rule: Rule, *columns: str) -> Rule:
+    """Return a unique rule for rows that stand, and that have the same values in more columns.
+
+    A key has many versions; only its newest among the judged rows can repeat another key's value.
+    """
+    words = rule.column or ", ".join(rule.columns)
+    return dataclasses.replace(rule, column=words, columns=(*rule.columns, *columns, STANDS))
+
+
+def _stands() -> exp.Expr:
+    later = exp.Window(
+        this=exp.Lead(this=col("_row")), partition_by=[col("_key")], order=ordered("_row")
+    )
+    return exp.alias_(exp.case().when(later.is_(exp.null()), exp.true()), STANDS)
+
+
+def _judgement(
+    found: tuple[Finding, ...],
+    parts: Sequence[exp.Select],
+    relations: Mapping[str, Any],
+    node: str,
+    ctx: Context,
+) -> Judgement:
     if not parts:
         return Judgement(found, None, {})
     union = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
@@ -107,14 +140,14 @@ def _whole(
     ctx: Context,
     relations: dict[str, Any],
     *,
-    before: bool,
+    everything: bool,
 ) -> exp.Query:
     """The node's current rows as they will be once the staged rows are there."""
     columns = [c.name for c in scan.columns if not c.name.startswith("_")]
     now = stored("_staged_rows", columns)
     if not any(rule.kind in TABLE_KINDS for rule in contract.rules):
         return now  # nothing asks for the whole
-    if before and node in ctx.shelf.records:
+    if not everything and node in ctx.shelf.records:
         relations.update(ctx.shelf.relations([node]))
         both = exp.union(now, ctx.shelf.versions(node), distinct=False)
         names = now.named_selects
@@ -143,6 +176,22 @@ def _unreadable_rows(name: str, file: str, ctx: Context) -> exp.Select:
         col("_line"),
         col("raw"),
     ).from_(rel(name))
+
+
+def _kept(node: str) -> exp.Select:
+    """The records that did not parse before: they are no rows, and no rule speaks of them."""
+    columns = [col(column.name) for column in VERDICTS]
+    return exp.select(*columns).from_(rel(verdict_table(node))).where(col("_row").is_(exp.null()))
+
+
+def _not_yet_kept(rows: exp.Select, node: str) -> exp.Select:
+    """A file that is read again brings again what did not parse before."""
+    same = exp.and_(*(col(c, "u").eq(col(c, "k")) for c in ("_file", "raw")))
+    return (
+        exp.select(*(col(c.name, "u") for c in VERDICTS))
+        .from_(rows.subquery("u"))
+        .join(_kept(node).subquery("k"), on=same, join_type="anti")
+    )
 
 
 def _unreadable_finding(node: str, count: int) -> Finding:

@@ -38,7 +38,7 @@ def breaks(rule: Rule, contract: Contract, position: int) -> exp.Expr:
         case "reference":
             given = (exp.not_(col(name).is_(exp.null())) for name in rule.columns)
             return exp.and_(*given, col(marker(position)).is_(exp.null()))
-        case "unique":
+        case "unique" if rule.sql is None:
             return exp.GT(this=col(marker(position)), expression=lit(1))
         case _:
             return exp.not_(exp.paren((rule.sql or exp.true()).copy()))

@@ -150,7 +150,7 @@ def _judged(
     for position, rule in enumerate(contract.rules):
         if only is not None and position not in only:
             continue
-        if rule.kind == "unique" and only is not None:
+        if rule.kind == "unique" and rule.sql is None and only is not None:
             judged = judged.select(_as(_repeat(rule), marker(position)), copy=False)
         if rule.refers_to is not None:
             _join(judged, rule, position, staged, _relation(rule.refers_to.name, rule, refs))
@@ -184,7 +184,7 @@ def _repeat(rule: Rule) -> exp.Expr:
 
 
 def _count(rule: Rule, contract: Contract, position: int) -> exp.Expr:
-    if rule.kind != "unique":
+    if rule.kind != "unique" or rule.sql is not None:
         return exp.Count(this=exp.case().when(breaks(rule, contract, position), lit(1)))
     key: exp.Expr
     if len(rule.columns) == 1:

@@ -91,7 +91,7 @@ class Rule:
     allowed, pattern, reference, row_sql, and unique for every row after a key's first) give a
     verdict for a row; table rules (freshness, row_count, table_sql) one for the table. A row rule
     with a `must` is judged by how many of the staged rows break it (`percent`: their share), and
-    gives no verdict on a row.
+    gives no verdict on a row. A unique rule with `sql` is kept by the rows of which that is true.
     """
 
     id: str

@@ -31,14 +31,13 @@ def plan_model(
     node = str(model.name)
     done = facts.done(node)
     leaves = so_far.leaves_of(reads)
-    so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
     if not all(facts.done(n) or n in so_far.steps for n in reads):
         return
     if done is None:
         reason: str | None = "it was never trained"
     elif done.body["fingerprint"] != fingerprint:
         reason = "its definition changed, or that of what it reads"
-    elif done.facts["leaves"] == leaves:
+    elif done.facts["seen"] == leaves:
         reason = None
     else:
         reason = due(
@@ -60,4 +59,3 @@ def plan_model(
     )
     if not facts.stuck(step):
         so_far.steps[node] = facts.numbered(step)
-        so_far.leaves[node] = leaves

@@ -179,7 +179,7 @@ def _facts(
         "now": iso(ctx.now),
         "sha256": sha256,
         "columns": [],
-        "leaves": _leaves(inquiry, ctx),
+        "seen": _seen(inquiry, ctx),
         "snapshot": {node: records[node].id for node in (*inquiry.nodes, *told_back)},
         "read": {"rows": told.read_rows, "sha256": told.read_digest},
         "held_out": {"rows": len(held_out), "sha256": _digest(held_out)},
@@ -189,7 +189,7 @@ def _facts(
     return facts
 
 
-def _leaves(inquiry: Inquiry, ctx: Context) -> dict[str, int]:
+def _seen(inquiry: Inquiry, ctx: Context) -> dict[str, int]:
     found: dict[str, int] = {}
     for node in inquiry.nodes:
         found |= ctx.shelf.records[node].facts["leaves"]

@@ -43,8 +43,9 @@ def plan_promote(service: Service, facts: Facts, so_far: Upcoming) -> None:
     trained, done = facts.done(model), facts.done(node)
     if trained is None:
         return
-    considered = int(done.facts["considered"]) if done else 0
-    if trained.sequence <= considered or (service.promote == "manual" and done is not None):
+    served = done is not None and done.facts["model"] == model
+    considered = int(done.facts["considered"]) if done and served else 0
+    if trained.sequence <= considered or (service.promote == "manual" and served):
         return
     step = Promote(
         node=node,

@@ -36,7 +36,8 @@ def promote(step: Promote, inquiry: Inquiry, learners: Learners, ctx: Context) -
     """
     challenger = ctx.shelf.records[step.model].facts
     before = ctx.shelf.records.get(step.node)
-    serving = dict(before.facts["serving"]) if before is not None else None
+    served = before is not None and before.facts["model"] == step.model
+    serving = dict(before.facts["serving"]) if before is not None and served else None
     ground = _ground(inquiry, challenger, ctx)
     ours = _contender(challenger, ground, learners, inquiry, ctx)
     verdict = _judge(step, inquiry, learners, ctx, ground, ours, serving)
@@ -44,6 +45,7 @@ def promote(step: Promote, inquiry: Inquiry, learners: Learners, ctx: Context) -
         return Blocked(findings=(verdict.finding,))
     won = verdict.decision is Decision.promoted
     facts = {
+        "model": step.model,
         "considered": step.version,
         "serving": _told(challenger) if won else serving,
         "decision": verdict.decision.value,
@@ -52,7 +54,6 @@ def promote(step: Promote, inquiry: Inquiry, learners: Learners, ctx: Context) -
         "champion": verdict.champion,
         "difference": msgspec.to_builtins(verdict.difference),
         "holdout_rows": len(ground),
-        "leaves": {},
         "columns": [],
     }
     ctx.intend(step, {}, facts, ())
@@ -78,7 +79,7 @@ def drain(step: Drain, ctx: Context) -> Result:
     effect = Effect(
         staged=staged,
         judgement=NOTHING_FOUND,
-        leaves={step.node: step.sequence},
+        seen={step.node: step.sequence},
         facts={"cursor": cursor},
     )
     return carry_out(step, effect, ctx, body={"cursor": cursor})

@@ -1,4 +1,9 @@
-"""SQL of landing: what arrived against what is there, as new row versions. Pure."""
+"""SQL of landing: what arrived against what is there, as new row versions. Pure.
+
+A file speaks of keys. What it said before of a key is no news, whatever other files said since;
+what it says now is compared with the key's last version. What a changed file no longer holds is
+gone, unless another file came to hold it.
+"""
 
 from __future__ import annotations
 
@@ -9,175 +14,289 @@ from sqlglot import exp
 
 from lichen.core.sql import DIALECT, col, lit
 from lichen.core.time import Instant
-from lichen.core.versions import key_text
+from lichen.core.versions import key_text, ordered
 from lichen.stages.sources.spec import Source
 
-# What of the stored table the arriving rows are compared with: each key's last version.
-_HELD = """
+ARRIVED = ("_key", "_file", "_line", "_raw")  # what is stored of a row besides its columns
+
+# All versions of the keys that the files speak of or, if they changed, spoke of.
+_PAST = """
 select * from stored
-where _key in (select _key from incoming) or _file in (select path from changed)
-qualify row_number() over (partition by _key order by _row desc) = 1
+where _key in (select _key from told) or _file in (select path from changed)
 """
-# Of two files that arrive together the later one corrects the earlier, or says nothing new.
-_TWICE = "select _key from keyed group by _key having min(_file) <> max(_file)"
-_ONCE = """
-select *, cast(null as varchar) as _earlier_file, false as _repeats from keyed
-where _key not in (select _key from twice)
+_HELD = "select * from past qualify row_number() over (partition by _key order by _row desc) = 1"
+_CLAIMS = """
+select * from past qualify row_number() over (partition by _key, _file order by _row desc) = 1
 """
-_AGAIN = "select * from keyed where _key in (select _key from twice)"
-# A row that says nothing new keeps its known-at: it does not become a version.
-_FRESH = """
-select incoming.*, held._known_at as _before,
-    held._key is not null or _earlier_file <> incoming._file as _corrects
-from incoming left join held on incoming._key = held._key
+# Other keys need no comparison: they are new.
+_SEVERAL = """
+select _key from held union select _key from news group by _key having count(*) > 1
 """
-# A key that its own changed file no longer holds was deleted.
-_GONE = """
-select held.* from held
-where not held._deleted and held._file in (select path from changed)
-  and held._key not in (select _key from incoming)
+# Last versions whose own file no longer holds the key.
+_LEFT = """
+select * from held where not _deleted and _file in (select path from changed)
+  and not exists (select 1 from told where told._key = held._key and told._file = held._file)
 """
+# Of a table that is to be replaced: when each file brought its last version of each key, and
+# which version of the key that was; and when it brought anything.
+_BROUGHT = """
+select _key, _file, _arrived_at, row_number() over (partition by _key order by _row) as _nth
+from replaced qualify row_number() over (partition by _key, _file order by _row desc) = 1
+"""
+_FILES = "select _file, max(_arrived_at) as _arrived_at from replaced group by _file"
 
 
-def incoming(source: Source, rows: exp.Query) -> exp.Select:
-    """Return imposed rows with their `_key` and the moment that the source declares for them.
+def told(source: Source, rows: exp.Query, now: Instant) -> exp.Select:
+    """Return what imposed rows say: their columns, `_key`, and `_said`, the declared known-at.
 
-    Without a declared key a row is identified by its file, its values and how often they occurred
-    before in that file, so that a changed file is compared as a multiset.
+    A row that repeats the key of an earlier row of its file gets a key of its own, so that it can
+    be held back without touching the other. Without a key (or with a part of it missing) a row is
+    identified by its file, its values and how often they occurred before in that file, so that a
+    changed file is compared as a multiset.
     """
-    columns = [c.name for c in source.contract.columns]
+    users = _users(source)
+    alike: exp.Expr = _beside(col("_file"), exp.func("md5", key_text([*users, "_raw"])))
+    first: exp.Expr = exp.false()
     if source.key:
-        key = key_text(source.key)
-    else:
-        values = exp.func("md5", key_text(columns))
-        nth = exp.Window(
-            this=exp.RowNumber(), partition_by=[col("_file"), values], order=_order("_line")
-        )
-        key = _joined(col("_file"), values.copy(), exp.cast(nth, "varchar"))
-    declared = source.known_at.copy() if source.known_at else exp.cast(exp.null(), "timestamptz")
-    keyed = exp.select(
-        exp.Star(), exp.alias_(key, "_key"), exp.alias_(exp.cast(declared, "timestamptz"), "_said")
-    ).from_(rows.subquery("imposed"))
-    said = exp.Struct(expressions=[_field(name) for name in columns])
-    again = exp.select(
-        exp.Star(),
-        exp.alias_(_lag(col("_file")), "_earlier_file"),
-        exp.alias_(exp.NullSafeEQ(this=_lag(said), expression=said.copy()), "_repeats"),
-    ).from_(_parsed(_AGAIN).subquery("several"))
-    news = exp.or_(
-        exp.not_(exp.func("coalesce", col("_repeats"), exp.false())),
-        col("_earlier_file").eq(col("_file")),
+        alike = exp.case().when(_all_there(source.key), key_text(source.key)).else_(alike)
+        first = exp.and_(_all_there(source.key), col("_nth").eq(lit(1)))
+    nth = exp.Window(
+        this=exp.RowNumber(), partition_by=[col("_file"), col("_alike")], order=ordered("_line")
     )
-    told = exp.select("*").from_(again.subquery("again")).where(news)
-    return (
-        exp.select("*")
-        .from_(exp.union(_parsed(_ONCE), told, distinct=False).subquery("incoming"))
-        .with_("keyed", as_=keyed)
-        .with_("twice", as_=_parsed(_TWICE))
-    )
+    further = _beside(col("_alike"), exp.cast(col("_nth"), "varchar"))
+    said = source.known_at.copy() if source.known_at else exp.null()
+    named = exp.select(exp.Star(), exp.alias_(alike, "_alike")).from_(rows.subquery("r"))
+    counted = exp.select(exp.Star(), exp.alias_(nth, "_nth")).from_(named.subquery("n"))
+    return exp.select(
+        *map(col, (*users, "_file", "_line", "_raw")),
+        exp.alias_(exp.case().when(first, col("_alike")).else_(further), "_key"),
+        exp.alias_(exp.cast(said, "timestamptz"), "_said"),
+        exp.alias_(lit(now), "_arrived_at"),
+        exp.alias_(exp.false(), "_corrects"),
+    ).from_(counted.subquery("c"))
 
 
-def fresh(
-    source: Source, columns: Sequence[str], rows: exp.Query, stored: exp.Query, now: Instant
-) -> exp.Select:
-    """Return the new versions among `incoming` rows, given `stored` and the paths in `changed`.
+def told_again(rows: exp.Query, replaced: exp.Query) -> exp.Select:
+    """Return what rows say, as of when the stored versions that they replace arrived.
 
-    Known-at: what the source declares, but not before the arrival unless the row belongs to the
-    back-fill; a correction or a deletion always counts from its arrival.
+    Where the key tells nothing (it may be another one by now), a row came when its file last
+    brought anything: rather too late than too early.
     """
-    users = [c.name for c in source.contract.columns]
-    differs = (exp.NullSafeNEQ(this=col(c, "incoming"), expression=col(c, "held")) for c in users)
-    says_more = exp.or_(col("_key", "held").is_(exp.null()), col("_deleted", "held"), *differs)
-    versions = exp.select(
-        *map(col, columns), exp.alias_(_known_at(source, now), "_known_at"), _flag(value=False)
-    ).from_("fresh")
-    deleted = exp.select(
-        *map(col, columns),
-        exp.alias_(exp.func("greatest", lit(now), col("_known_at")), "_known_at"),
-        _flag(value=True),
-    ).from_("gone")
-    return (
-        exp.select("*")
-        .from_(exp.union(versions, deleted, distinct=False).subquery("both"))
-        .with_("incoming", as_=rows)
-        .with_("stored", as_=stored)
-        .with_("held", as_=_parsed(_HELD))
-        .with_("fresh", as_=_parsed(_FRESH).where(says_more))
-        .with_("gone", as_=_parsed(_GONE))
+    same = exp.and_(*(col(c, "t").eq(col(c, "b")) for c in ("_key", "_file")))
+    arrived = exp.func(
+        "coalesce", col("_arrived_at", "b"), col("_arrived_at", "f"), col("_arrived_at", "t")
     )
-
-
-def numbered(rows: exp.Query, columns: Sequence[str], sequence: int, now: Instant) -> exp.Select:
-    """Return versions in the order of their files and lines, with row ids and their arrival."""
-    offset = exp.Window(this=exp.RowNumber(), order=_order("_deleted", "_file", "_line", "_key"))
-    first = sequence << 32
+    corrects = exp.func("coalesce", exp.GT(this=col("_nth", "b"), expression=lit(1)), exp.false())
+    names = [c for c in rows.named_selects if c not in ("_arrived_at", "_corrects")]
     return (
         exp.select(
-            exp.alias_(
-                exp.Sub(
-                    this=exp.Add(this=exp.cast(lit(first), "bigint"), expression=offset),
-                    expression=lit(1),
-                ),
-                "_row",
-            ),
-            col("_key"),
-            col("_known_at"),
-            exp.alias_(lit(now), "_arrived_at"),
-            col("_deleted"),
-            col("_file"),
-            col("_line"),
-            *map(col, columns),
+            *(col(c, "t") for c in names),
+            exp.alias_(arrived, "_arrived_at"),
+            exp.alias_(corrects, "_corrects"),
         )
-        .from_(rows.subquery("numbered"))
+        .from_(rows.subquery("t"))
+        .join(exp.to_table("brought").as_("b"), on=same, join_type="left")
+        .join(
+            exp.to_table("files").as_("f"),
+            on=col("_file", "t").eq(col("_file", "f")),
+            join_type="left",
+        )
+        .with_("replaced", as_=replaced)
+        .with_("brought", as_=_parsed(_BROUGHT))
+        .with_("files", as_=_parsed(_FILES))
+    )
+
+
+def fresh(source: Source, rows: exp.Query, stored: exp.Query, now: Instant) -> exp.Select:
+    """Return the new versions in `told` rows, given `stored` and the paths in `changed`.
+
+    Known-at: what the source declares, but not before the arrival unless the row belongs to the
+    back-fill; a correction or a deletion always counts from its arrival. A row that only moved to
+    another file keeps the known-at that it had.
+    """
+    carried = (*_users(source), *ARRIVED)
+    new = exp.union(_alone(carried), _following(carried), distinct=False)
+    versions = exp.select(
+        *map(col, carried),
+        exp.alias_(_known_at(source), "_known_at"),
+        col("_arrived_at"),
+        exp.alias_(exp.false(), "_deleted"),
+    ).from_(new.subquery("new"))
+    gone = (
+        exp.select(
+            *map(col, carried),
+            exp.alias_(exp.func("greatest", lit(now), col("_known_at")), "_known_at"),
+            exp.alias_(lit(now), "_arrived_at"),
+            exp.alias_(exp.true(), "_deleted"),
+        )
+        .from_("gone")
+        .where(exp.not_(col("_key").isin(query=exp.select("_key").from_("told"))))
+    )
+    return (
+        exp.select("*")
+        .from_(exp.union(versions, gone, distinct=False).subquery("both"))
+        .with_("told", as_=rows)
+        .with_("stored", as_=stored)
+        .with_("past", as_=_parsed(_PAST))
+        .with_("held", as_=_parsed(_HELD))
+        .with_("claims", as_=_parsed(_CLAIMS))
+        .with_("news", as_=_news(source))
+        .with_("several", as_=_parsed(_SEVERAL))
+        .with_("gone", as_=_parsed(_LEFT))
+        .with_("compared", as_=_compared(source, carried))
+    )
+
+
+def numbered(versions: exp.Query, source: Source, sequence: int) -> exp.Select:
+    """Return versions in the order of their arrival, files and lines, with their row ids."""
+    order = ordered("_arrived_at", "_deleted", "_file", "_line", "_key")
+    number = exp.Window(this=exp.RowNumber(), order=order)
+    first = exp.cast(lit((sequence << 32) - 1), "bigint")
+    own = ("_key", "_known_at", "_arrived_at", "_deleted", "_file", "_line", "_raw")
+    return (
+        exp.select(
+            exp.alias_(exp.Add(this=first, expression=number), "_row"),
+            *map(col, (*own, *_users(source))),
+        )
+        .from_(versions.subquery("numbered"))
         .order_by(col("_row"))
     )
 
 
-def _known_at(source: Source, now: Instant) -> exp.Expr:
-    said, arrived = col("_said"), lit(now)
-    if source.known_at is None:
-        first: exp.Expr = arrived
-    elif source.backfill_until is not None and now <= source.backfill_until:
-        first = said
-    else:
-        first = exp.func("greatest", said, arrived)
-    later = exp.func("greatest", said.copy(), arrived.copy(), col("_before"))
-    unknown = said.copy().is_(exp.null()) if source.known_at is not None else exp.false()
+def repeats(key: Sequence[str]) -> exp.Expr:
+    """Return whether a stored row repeats the key of an earlier row of its file."""
+    return exp.and_(_all_there(key), exp.NEQ(this=col("_key"), expression=key_text(key)))
+
+
+def _news(source: Source) -> exp.Select:
+    """Rows, but for those that their file held before as they are now."""
+    said = (*_users(source), "_raw")
+    before = exp.and_(
+        *(col(c, "told").eq(col(c, "claims")) for c in ("_key", "_file")),
+        exp.not_(col("_deleted", "claims")),
+        *(exp.NullSafeEQ(this=col(c, "told"), expression=col(c, "claims")) for c in said),
+    )
+    return exp.select("told.*").from_("told").join("claims", on=before, join_type="anti")
+
+
+def _alone(carried: Sequence[str]) -> exp.Select:
+    never = {"_before": exp.cast(exp.null(), "timestamptz"), "_moves": exp.false()}
     return (
-        exp.case()
+        exp.select(
+            *map(col, (*carried, "_said", "_arrived_at", "_corrects")),
+            *(exp.alias_(value, name) for name, value in never.items()),
+        )
+        .from_("news")
+        .where(exp.not_(col("_key").isin(query=exp.select("_key").from_("several"))))
+    )
+
+
+def _following(carried: Sequence[str]) -> exp.Select:
+    """What follows the key's last version, or another row of the key, and says something else."""
+    same = exp.not_(col("_differs"))
+    left = col("_key").isin(query=exp.select("_key").from_("gone"))
+    moves = exp.and_(same, col("_follows_held"), left)
+    return (
+        exp.select(
+            *map(col, (*carried, "_said", "_arrived_at")),
+            exp.alias_(exp.or_(col("_corrects"), col("_follows")), "_corrects"),
+            col("_before"),
+            exp.alias_(moves, "_moves"),
+        )
+        .from_("compared")
+        .where(col("_new"), exp.or_(col("_differs"), moves.copy()))
+    )
+
+
+def _compared(source: Source, carried: Sequence[str]) -> exp.Select:
+    """The rows of each key in their order, last version first, each beside the one before it."""
+    again = col("_key").isin(query=exp.select("_key").from_("several"))
+    chain = exp.union(
+        exp.select(
+            *map(col, (*carried, "_said", "_arrived_at", "_corrects")),
+            exp.alias_(exp.false(), "_deleted"),
+            exp.alias_(exp.true(), "_new"),
+        )
+        .from_("news")
+        .where(again),
+        exp.select(
+            *map(col, carried),
+            exp.alias_(col("_known_at"), "_said"),
+            col("_arrived_at"),
+            exp.alias_(exp.false(), "_corrects"),
+            col("_deleted"),
+            exp.alias_(exp.false(), "_new"),
+        )
+        .from_("held")
+        .where(col("_key").isin(query=exp.select("_key").from_("news"))),
+        distinct=False,
+    )
+    fields = [
+        exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=col(name))
+        for name in (*_users(source), "_raw")
+    ]
+    said = exp.Struct(expressions=fields)
+    differs = exp.or_(
+        exp.func("coalesce", _over(exp.Lag(this=col("_deleted"))), exp.true()),
+        exp.NullSafeNEQ(this=said, expression=_over(exp.Lag(this=said.copy()))),
+    )
+    own = _over(exp.Lag(this=col("_new")))
+    return exp.select(
+        exp.Star(),
+        exp.alias_(differs, "_differs"),
+        exp.alias_(exp.not_(own.is_(exp.null())), "_follows"),
+        exp.alias_(exp.func("coalesce", exp.not_(own.copy()), exp.false()), "_follows_held"),
+        exp.alias_(_over(exp.Max(this=col("_said")), _EARLIER), "_before"),
+    ).from_(chain.subquery("chain"))
+
+
+_EARLIER = exp.WindowSpec(
+    kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="1", end_side="PRECEDING"
+)
+
+
+def _over(function: exp.Expr, spec: exp.WindowSpec | None = None) -> exp.Expr:
+    order = ordered("_new", "_arrived_at", "_file", "_line")
+    return exp.Window(
+        this=function, partition_by=[col("_key")], order=order, spec=spec.copy() if spec else None
+    )
+
+
+def _known_at(source: Source) -> exp.Expr:
+    said, arrived = col("_said"), col("_arrived_at")
+    first = exp.case()
+    if source.known_at is None:
+        unknown: exp.Expr = exp.false()
+        live: exp.Expr = arrived
+    else:
+        unknown = said.is_(exp.null())
+        live = exp.func("greatest", said.copy(), arrived.copy())
+        if source.backfill_until is not None:
+            early = exp.LTE(this=arrived.copy(), expression=lit(source.backfill_until))
+            live = exp.case().when(early, said.copy()).else_(live)
+    later = exp.func("greatest", said.copy(), arrived.copy(), col("_before"))
+    return (
+        first.when(col("_moves"), col("_before"))
         .when(unknown, exp.cast(exp.null(), "timestamptz"))
         .when(col("_corrects"), later)
-        .else_(first)
+        .else_(live)
     )
 
 
-def _lag(value: exp.Expr) -> exp.Expr:
-    return exp.Window(
-        this=exp.Lag(this=value), partition_by=[col("_key")], order=_order("_file", "_line")
-    )
+def _users(source: Source) -> tuple[str, ...]:
+    return tuple(column.name for column in source.contract.columns)
 
 
-def _field(name: str) -> exp.Expr:
-    return exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=col(name))
+def _all_there(columns: Sequence[str]) -> exp.Expr:
+    return exp.and_(*(exp.not_(col(column).is_(exp.null())) for column in columns))
 
 
-def _parsed(query: str) -> exp.Select:
+def _beside(left: exp.Expr, right: exp.Expr) -> exp.Expr:
+    mark = exp.DPipe(this=left, expression=exp.func("chr", lit(31)), safe=True)
+    return exp.DPipe(this=mark, expression=right, safe=True)
+
+
+def _parsed(query: str) -> exp.Query:
     tree = sqlglot.parse_one(query, dialect=DIALECT)
-    assert isinstance(tree, exp.Select)
+    assert isinstance(tree, exp.Query)
     return tree
-
-
-def _flag(*, value: bool) -> exp.Expr:
-    return exp.alias_(exp.convert(value), "_deleted")
-
-
-def _order(*names: str) -> exp.Order:
-    return exp.Order(expressions=[exp.Ordered(this=col(name), nulls_first=False) for name in names])
-
-
-def _joined(*parts: exp.Expr) -> exp.Expr:
-    first, *rest = parts
-    for part in rest:
-        mark = exp.DPipe(this=first, expression=exp.func("chr", lit(31)), safe=True)
-        first = exp.DPipe(this=mark, expression=part, safe=True)
-    return first

@@ -27,18 +27,20 @@ def _step(source: Source, fingerprint: str, rules: str, facts: Facts) -> Land | 
     landed = facts.state.files.get(node, {})
     new = tuple(f for f in seen if f.path not in landed)
     changed = tuple(f for f in seen if f.path in landed and f.sha256 != landed[f.path].sha256)
-    reasons = [
+    replace = done is not None and done.body["fingerprint"] != fingerprint
+    rejudge = done is not None and done.body["rules"] != rules and not replace
+    reasons = ["its definition changed"] if replace else []
+    reasons += [
         f"{len(files)} {what} {'file' if len(files) == 1 else 'files'}"
         for files, what in ((new, "new"), (changed, "changed"))
         if files
     ]
-    replace = done is not None and done.body["fingerprint"] != fingerprint
-    if replace:
-        reasons, new, changed = ["its definition changed"], seen, ()
-    elif done is not None and done.body["rules"] != rules:
+    if rejudge:
         reasons.append("its contract's rules changed: what is there is judged again")
     if not reasons:
         return None
+    there = {f.path for f in seen} | {f.sha256 for f in seen}
+    gone = (f.path for f in landed.values() if not {f.path, f.sha256} & there)
     step = Land(
         node=node,
         reason=", ".join(reasons),
@@ -47,6 +49,9 @@ def _step(source: Source, fingerprint: str, rules: str, facts: Facts) -> Land | 
         rules=rules,
         new=new,
         changed=changed,
+        again=tuple(f for f in seen if f not in {*new, *changed}) if replace else (),
+        lost=tuple(sorted(gone)) if replace else (),
         replace=replace,
+        rejudge=rejudge,
     )
     return facts.numbered(step)

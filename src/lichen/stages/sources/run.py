@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from arro3.core import Array, DataType, Table
@@ -13,14 +13,15 @@ from lichen.core.contract.columns import check_columns
 from lichen.core.contract.impose import impose
 from lichen.core.contract.spec import Contract, Rule
 from lichen.core.errors import SourceError, TableError, Where
-from lichen.core.sql import lit, rel
-from lichen.core.steps import Blocked, Land, Result
+from lichen.core.findings import Finding, Severity
+from lichen.core.sql import col, lit, rel
+from lichen.core.steps import Blocked, Land, Result, Seen
 from lichen.ports.engine import Scan
 from lichen.ports.lake import Staged
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import Context
-from lichen.stages.judge import Unreadable, judge
-from lichen.stages.sources.land import fresh, incoming, numbered
+from lichen.stages.judge import Unreadable, among, judge
+from lichen.stages.sources.land import fresh, numbered, repeats, told, told_again
 from lichen.stages.sources.spec import Source
 
 
@@ -29,15 +30,21 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
 
     A row that says nothing new does not become a version. A table rule that is broken blocks the
     whole landing before anything is committed. Where the contract's rules changed, all rows are
-    judged again.
+    judged again. Where the definition did, all files are read again: rows keep the times at which
+    they arrived, and what was corrected or deleted since then is no longer among them.
     """
-    record = ctx.shelf.records.get(step.node)
-    rejudge = record is not None and record.body["rules"] != step.rules and not step.replace
+    if step.lost:
+        return Blocked(findings=(_would_lose(step),))
     staged, unreadable = _stage(step, source, ctx)
-    scan = _to_judge(step.node, staged, ctx, everything=rejudge)
-    before = not (step.replace or rejudge)
-    contract = _once_a_file(source.contract)
-    judgement = judge(contract, step.node, scan, ctx, before=before, unreadable=unreadable)
+    scan = _to_judge(step.node, staged, ctx, everything=step.rejudge)
+    judgement = judge(
+        _promises(source),
+        step.node,
+        scan,
+        ctx,
+        everything=step.replace or step.rejudge,
+        unreadable=unreadable,
+    )
     if judgement.blocks:
         if staged is not None:
             staged.path.unlink()
@@ -45,24 +52,47 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
     effect = Effect(
         staged=staged,
         judgement=judgement,
-        leaves={step.node: step.sequence},
+        seen={step.node: step.sequence},
         replace=step.replace,
-        rejudged=rejudge,
-        facts={"files": len(step.new) + len(step.changed)},
+        rejudge=step.rejudge,
+        facts={"files": len(_files(step))},
     )
     return carry_out(step, effect, ctx, body={"fingerprint": step.fingerprint, "rules": step.rules})
 
 
+def _files(step: Land) -> tuple[Seen, ...]:
+    return (*step.new, *step.changed, *step.again)
+
+
+def _would_lose(step: Land) -> Finding:
+    some = ", ".join(step.lost[:3]) + (", …" if len(step.lost) > 3 else "")
+    return Finding(
+        node=step.node,
+        rule="files",
+        severity=Severity.block,
+        message=f"the definition changed, so all files are read again, but {len(step.lost):,} that "
+        f"were landed are gone ({some}): put them back, or undo the change",
+        count=len(step.lost),
+        measured=float(len(step.lost)),
+    )
+
+
 def _stage(step: Land, source: Source, ctx: Context) -> tuple[Staged | None, Unreadable]:
     """Write the new versions to a file beside the table; None when no file is to be read."""
-    if not step.new and not step.changed:
+    if not _files(step):
         return None, ()
     relations, rows, unreadable = _parsed(step, source, ctx)
-    users = tuple(c.name for c in source.contract.columns)
-    columns = ("_key", "_file", "_line", "_raw", *users)
-    stored = _stored(step, source, relations, ctx)
-    versions = fresh(source, columns, incoming(source, rows), stored, ctx.now)
-    query = numbered(versions, ("_raw", *users), step.sequence, ctx.now)
+    arrived = told(source, rows, ctx.now)
+    there = ctx.shelf.relations([step.node])[step.node] if step.node in ctx.shelf.records else None
+    stored = _nothing(source)
+    if there is not None:
+        relations[step.node] = there
+        held = exp.select("*").from_(rel(step.node))
+        if step.replace:
+            arrived = told_again(arrived, _as_they_were(step, held, relations))
+        else:
+            stored = held
+    query = numbered(fresh(source, arrived, stored, ctx.now), source, step.sequence)
     return ctx.engine.write(query, relations, ctx.lake.stage(step.node)), unreadable
 
 
@@ -73,7 +103,7 @@ def _parsed(
     relations: dict[str, Any] = {}
     parts: list[exp.Query] = []
     unreadable = []
-    for index, seen in enumerate((*step.new, *step.changed)):
+    for index, seen in enumerate(_files(step)):
         ctx.progress(seen.path)
         records = ctx.engine.csv(ctx.root / seen.path)
         _check_header(source, records.rows.column_names, Where(ctx.root / seen.path, 1))
@@ -83,10 +113,22 @@ def _parsed(
         parts.append(impose(source.contract, tagged, keep=("_file", "_line")))
         if records.rejects.num_rows:
             unreadable.append((seen.path, records.rejects))
-    paths = Array([seen.path for seen in step.changed], DataType.utf8())
-    relations["changed"] = Table.from_pydict({"path": paths})
+    # A row may be missing because it does not parse: then nothing of its file is known to be gone.
+    torn = {path for path, _ in unreadable}
+    relations["changed"] = _paths(seen.path for seen in step.changed if seen.path not in torn)
     union = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
     return relations, union, tuple(unreadable)
+
+
+def _paths(paths: Iterable[str]) -> Table:
+    return Table.from_pydict({"path": Array(list(paths), DataType.utf8())})
+
+
+def _as_they_were(step: Land, held: exp.Select, relations: dict[str, Any]) -> exp.Select:
+    """The stored rows of the files that did not change."""
+    relations["again"] = _paths(seen.path for seen in step.again)
+    unchanged = col("_file").isin(query=exp.select("path").from_("again"))
+    return held.where(unchanged, exp.not_(col("_deleted")))
 
 
 def _check_header(source: Source, names: Sequence[str], header: Where) -> None:
@@ -99,17 +141,13 @@ def _check_header(source: Source, names: Sequence[str], header: Where) -> None:
         ) from error
 
 
-def _stored(step: Land, source: Source, relations: dict[str, Any], ctx: Context) -> exp.Select:
-    """What is there already, the rows that are held back included: a repeat is no news."""
-    users = [(c.name, c.type) for c in source.contract.columns]
-    if step.node in ctx.shelf.records and not step.replace:
-        scan = ctx.shelf.relations([step.node])[step.node]
-        relations[step.node] = scan
-        return exp.select("*").from_(rel(step.node))
+def _nothing(source: Source) -> exp.Select:
     own = {
-        "_row": "bigint", "_key": "varchar", "_known_at": "timestamptz", "_deleted": "boolean",
-        "_file": "varchar", "_line": "bigint", "_raw": "varchar",
+        "_row": "bigint", "_key": "varchar", "_known_at": "timestamptz",
+        "_arrived_at": "timestamptz", "_deleted": "boolean", "_file": "varchar",
+        "_line": "bigint", "_raw": "varchar",
     }  # fmt: skip
+    users = [(c.name, c.type) for c in source.contract.columns]
     nothing = [
         exp.alias_(exp.cast(exp.null(), type_, dialect="duckdb"), name, quoted=True)
         for name, type_ in (*own.items(), *users)
@@ -117,19 +155,38 @@ def _stored(step: Land, source: Source, relations: dict[str, Any], ctx: Context)
     return exp.select(*nothing).where(exp.false())
 
 
-def _once_a_file(contract: Contract) -> Contract:
-    """A key stands once in a file; the same key in a later file is a correction, not a repeat."""
-    rules = (
-        dataclasses.replace(rule, column=_words(rule), columns=(*rule.columns, "_file"))
-        if rule.kind == "unique"
-        else rule
-        for rule in contract.rules
-    )
-    return dataclasses.replace(contract, rules=tuple(rules))
+def _promises(source: Source) -> Contract:
+    """The contract as far as single files can break it: a later file may correct an earlier one.
+
+    A declared key stands once in a file, whether or not the contract says so.
+    """
+    key = {column.lower() for column in source.key}
+    rules = [_in_its_file(rule, source) for rule in source.contract.rules]
+    if key and not any(_is_key(rule, key) for rule in source.contract.rules):
+        rules.append(
+            Rule(
+                "key.unique",
+                "unique",
+                Severity.quarantine,
+                source.where,
+                column=", ".join(source.key),
+                columns=source.key,
+                sql=exp.not_(repeats(source.key)),
+            )
+        )
+    return dataclasses.replace(source.contract, rules=tuple(rules))
 
 
-def _words(rule: Rule) -> str:
-    return rule.column or ", ".join(rule.columns)
+def _in_its_file(rule: Rule, source: Source) -> Rule:
+    if rule.kind != "unique":
+        return rule
+    if source.key and _is_key(rule, {column.lower() for column in source.key}):
+        return dataclasses.replace(rule, sql=exp.not_(repeats(source.key)))
+    return among(rule, "_file")
+
+
+def _is_key(rule: Rule, key: set[str]) -> bool:
+    return rule.kind == "unique" and {column.lower() for column in rule.columns} == key
 
 
 def _to_judge(node: str, staged: Staged | None, ctx: Context, *, everything: bool) -> Scan:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from lichen.core.derive import shape_of
+from lichen.core.fingerprint import Print
 from lichen.core.steps import Build, Input
-from lichen.ports.facts import Facts, Upcoming
+from lichen.ports.facts import Facts, Leaves, Upcoming
 from lichen.ports.ledger import Record
 from lichen.stages.tables.spec import Table
 
@@ -11,58 +13,68 @@ from lichen.stages.tables.spec import Table
 def plan_table(
     table: Table,
     reads: tuple[str, ...],
-    fingerprint: str,
-    columns: dict[str, str],
+    print_: Print,
+    rules: str,
     facts: Facts,
     so_far: Upcoming,
 ) -> None:
-    """Add a Build step where a table's definition changed or what it reads went on."""
+    """Add a Build step where a table's definition or rules changed or what it reads went on.
+
+    Its readers see other rows where the data or the rules changed. Where only the definition did,
+    what that means for them is in their own fingerprints.
+    """
     node = str(table.name)
     done = facts.done(node)
     leaves = so_far.leaves_of(reads)
     so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
-    ready = all(facts.done(n) or n in so_far.steps for n in reads)
-    reason = _reason(done, fingerprint, columns, leaves, so_far.before(reads))
-    if not ready or reason is None:
+    if not all(facts.done(n) or n in so_far.steps for n in reads):
+        return
+    new_data = done is None or done.facts["seen"] != leaves
+    rejudge = done is not None and done.body["rules"] != rules
+    reasons = _definition(done, print_)
+    if rejudge:
+        reasons.append("its contract's rules changed: what is there is judged again")
+    elif done is not None and new_data and not reasons:
+        reasons.append(f"new data in {', '.join(_newer(done, leaves))}")
+    if not reasons:
         return
     step = Build(
         node=node,
-        reason=reason,
+        reason=", ".join(reasons),
         after=so_far.before(reads),
         sequence=0,
-        fingerprint=fingerprint,
+        fingerprint=print_.whole(),
+        rules=rules,
         inputs=tuple(_input(n, facts, so_far) for n in reads),
-        replace=not _can_append(done, fingerprint, table, reads, facts, so_far),
+        replace=not _can_append(done, print_.whole(), table, reads, facts, so_far),
+        rejudge=rejudge,
     )
     if facts.stuck(step):
         return
-    so_far.steps[node] = facts.numbered(step)
-    so_far.leaves[node] = leaves
+    numbered = so_far.steps[node] = facts.numbered(step)
+    if new_data or rejudge:
+        so_far.leaves[node] = {node: numbered.sequence}
 
 
-def _reason(
-    done: Record | None,
-    fingerprint: str,
-    columns: dict[str, str],
-    leaves: dict[str, int],
-    before: tuple[str, ...],
-) -> str | None:
+def _definition(done: Record | None, print_: Print) -> list[str]:
+    """Say what changed in a definition; nothing where it did not."""
     if done is None:
-        return "it was never built"
-    if done.body["fingerprint"] != fingerprint:
-        old = done.body["columns"]
-        changed = [c for c in columns if old.get(c) != columns[c]]
-        gone = [c for c in old if c not in columns]
-        if not changed and not gone:
-            return "its contract or the order of its columns changed"
-        if set(changed) >= set(columns) & set(old):
-            return "its rows are chosen differently"
-        words = [f"{c} {'changed' if c in old else 'is new'}" for c in changed]
-        return ", ".join(words + [f"{c} is gone" for c in gone])
-    if done.facts["leaves"] == leaves:
-        return None
-    newer = [n for n in leaves if done.facts["leaves"].get(n) != leaves[n]]
-    return f"new data in {', '.join(before or tuple(newer))}"
+        return ["it was never built"]
+    if done.body["fingerprint"] == print_.whole():
+        return []
+    old, columns = done.body["columns"], print_.columns
+    changed = [c for c in columns if old.get(c) != columns[c]]
+    gone = [c for c in old if c not in columns]
+    if done.body["rows"] != print_.rows:
+        return ["its rows are chosen differently"]
+    if not changed and not gone:
+        return ["the order of its columns changed"]
+    words = [f"{c} {'changed' if c in old else 'is new'}" for c in changed]
+    return words + [f"{c} is gone" for c in gone]
+
+
+def _newer(done: Record, leaves: Leaves) -> list[str]:
+    return [node for node in leaves if done.facts["seen"].get(node) != leaves[node]]
 
 
 def _input(node: str, facts: Facts, so_far: Upcoming) -> Input:
@@ -80,13 +92,21 @@ def _can_append(
     facts: Facts,
     so_far: Upcoming,
 ) -> bool:
-    """A table of one input, read row by row, takes on only what that input appended since."""
-    if done is None or done.body["fingerprint"] != fingerprint or not table.row_wise():
+    """Whether what is there stands: what is new is appended to it.
+
+    A table of one input, read row by row, takes on what that input appended since; one that
+    aggregates takes on what differs from its current rows.
+    """
+    if done is None or done.body["fingerprint"] != fingerprint:
         return False
-    for node in reads:
-        if getattr(so_far.steps.get(node), "replace", False):
-            return False
-        record = facts.done(node)
-        if record is None or record.facts["epoch"] != done.facts["epochs"].get(node):
-            return False
-    return True
+    if shape_of(table.select) == "aggregate":
+        return True
+    return table.row_wise() and all(_only_grew(node, done, facts, so_far) for node in reads)
+
+
+def _only_grew(node: str, done: Record, facts: Facts, so_far: Upcoming) -> bool:
+    """Whether an input gained rows and nothing else since a table read it."""
+    step, record = so_far.steps.get(node), facts.done(node)
+    if getattr(step, "replace", False) or getattr(step, "rejudge", False) or record is None:
+        return False
+    return bool(record.facts["epoch"] == done.facts["epochs"].get(node))

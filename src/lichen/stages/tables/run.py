@@ -6,34 +6,45 @@ import dataclasses
 
 from sqlglot import exp
 
-from lichen.core.contract.spec import Contract, trusting_types
+from lichen.core.contract.spec import Contract, Rule, trusting_types
 from lichen.core.derive import derive, shape_of
 from lichen.core.findings import Finding, Severity
+from lichen.core.fingerprint import Print
 from lichen.core.sql import rel
 from lichen.core.steps import Blocked, Build, Result
 from lichen.core.versions import stored
 from lichen.ports.engine import Relations, Scan
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import Context
-from lichen.stages.judge import judge
+from lichen.stages.judge import among, judge
 from lichen.stages.tables.spec import Table
-from lichen.stages.tables.versions import Inputs, changes, news, numbered, overlapping, whole
+from lichen.stages.tables.versions import (
+    Inputs,
+    changes,
+    news,
+    numbered,
+    overlapping,
+    repeated,
+    whole,
+)
 
 
-def build(step: Build, table: Table, columns: dict[str, str], ctx: Context) -> Result:
+def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     """Build a table: every version again, or only what its input gained since."""
     nodes = [i.node for i in step.inputs]
     inputs = {node: ctx.shelf.versions(node) for node in nodes}
     relations = ctx.shelf.relations(nodes)
-    replace, made = _made(step, table, inputs, ctx)
-    if not replace:
+    made = _made(step, table, inputs, ctx)
+    if not step.replace:
         relations.update(ctx.shelf.relations([step.node]))
     users = [c.lower() for c in table.select.named_selects]
     query = numbered(made, users, step.sequence)
     staged = ctx.engine.write(query, relations, ctx.lake.stage(step.node))
-    scan = Scan((staged.path,), staged.columns)
-    repeats = _repeats(table, inputs, relations, ctx) if step.replace else ()
-    judgement = judge(_promises(table), step.node, scan, ctx, before=not replace)
+    before = relations[step.node].files if step.rejudge and not step.replace else ()
+    scan = Scan((*before, staged.path), staged.columns)
+    repeats = _repeats(step, table, inputs, {**relations, "_staged_rows": scan}, ctx)
+    everything = step.replace or step.rejudge
+    judgement = judge(_promises(table), step.node, scan, ctx, everything=everything)
     if judgement.blocks or repeats:
         staged.path.unlink()
         return Blocked(findings=(*repeats, *judgement.findings))
@@ -41,40 +52,51 @@ def build(step: Build, table: Table, columns: dict[str, str], ctx: Context) -> R
     effect = Effect(
         staged=staged,
         judgement=judgement,
-        leaves={k: v for node in nodes for k, v in records[node].facts["leaves"].items()},
-        replace=replace,
-        rejudged=replace,
+        seen={k: v for node in nodes for k, v in records[node].facts["leaves"].items()},
+        replace=step.replace,
+        rejudge=step.rejudge,
         facts={
             "epochs": {node: records[node].facts["epoch"] for node in nodes},
             "inputs": {node: records[node].sequence for node in nodes},
         },
     )
-    body = {"fingerprint": step.fingerprint, "columns": columns, "definition": table.text}
+    body = {
+        "fingerprint": step.fingerprint,
+        "rules": step.rules,
+        "rows": print_.rows,
+        "columns": dict(print_.columns),
+        "definition": table.text,
+    }
     return carry_out(step, effect, ctx, body=body)
 
 
 def _promises(table: Table) -> Contract | None:
     """The contract as far as rows that were computed can break it.
 
-    Their types are those of the SELECT. A key has many versions and one row at a time: that is
-    what `_repeats` looks at.
+    Their types are those of the SELECT. A key has one row at a time: `_repeats` sees to that.
     """
     if table.contract is None:
         return None
     contract = trusting_types(table.contract)
-    rules = (
-        r for r in contract.rules if not (r.kind == "unique" and set(r.columns) <= {*table.key})
-    )
+    rules = (among(r) if r.kind == "unique" else r for r in contract.rules if not _is_key(r, table))
     return dataclasses.replace(contract, rules=tuple(rules))
 
 
+def _is_key(rule: Rule, table: Table) -> bool:
+    columns = {column.lower() for column in rule.columns}
+    return rule.kind == "unique" and columns >= {c.lower() for c in table.key} != set()
+
+
 def _repeats(
-    table: Table, inputs: Inputs, relations: Relations, ctx: Context
+    step: Build, table: Table, inputs: Inputs, relations: Relations, ctx: Context
 ) -> tuple[Finding, ...]:
-    """A join that gives two rows with one declared key at the same time is a mistake."""
-    if not table.key or table.row_wise() or shape_of(table.select) != "rows":
+    """A declared key that two rows have at the same time is a mistake."""
+    if shape_of(table.select) == "aggregate":
+        query = repeated(exp.select("*").from_(rel("_staged_rows")), step.sequence)
+    elif table.key and step.replace:
+        query = overlapping(derive(table.select, inputs, table.key, where=table.where))
+    else:
         return ()
-    query = overlapping(derive(table.select, inputs, table.key, where=table.where))
     ((count,),) = (row.values() for row in ctx.engine.rows(query, relations))
     if not count:
         return ()
@@ -83,22 +105,21 @@ def _repeats(
             node=str(table.name),
             rule="key",
             severity=Severity.block,
-            message=f"{count:,} rows repeat the key {', '.join(table.key)} at the same time",
+            message=f"{count:,} {'row repeats' if count == 1 else 'rows repeat'} the key "
+            f"{', '.join(table.key)} at the same time",
             count=int(count),
             measured=float(count),
         ),
     )
 
 
-def _made(step: Build, table: Table, inputs: Inputs, ctx: Context) -> tuple[bool, exp.Select]:
-    """Return whether the result replaces the table, and the query of its versions."""
-    record = ctx.shelf.records.get(step.node)
-    users = [c.lower() for c in table.select.named_selects]
-    if record is not None and not step.replace:
-        ((node, _),) = inputs.items()
-        held = exp.select("*").from_(rel(step.node))
-        return False, news(table, inputs, record.facts["inputs"][node], held)
-    changed_definition = record is None or record.body["fingerprint"] != step.fingerprint
-    if not changed_definition and shape_of(table.select) == "aggregate":
-        return False, changes(table, inputs, stored(step.node, users), ctx.now)
-    return True, whole(table, inputs, ctx.now)
+def _made(step: Build, table: Table, inputs: Inputs, ctx: Context) -> exp.Select:
+    """Return the versions that replace the table, or those that it gains."""
+    if step.replace:
+        return whole(table, inputs, ctx.now)
+    if shape_of(table.select) == "aggregate":
+        users = [c.lower() for c in table.select.named_selects]
+        return changes(table, inputs, stored(step.node, users), ctx.now)
+    ((node, _),) = inputs.items()
+    since = ctx.shelf.records[step.node].facts["inputs"][node]
+    return news(table, inputs, since, exp.select("*").from_(rel(step.node)))

@@ -52,6 +52,7 @@ def news(table: Table, inputs: Inputs, since: int, held: exp.Query) -> exp.Selec
 def changes(table: Table, inputs: Inputs, held: exp.Query, now: Instant) -> exp.Select:
     """Return what differs between an aggregating SELECT's rows now and those that are held."""
     fresh = _plain(_at_now(table, inputs, now))
+    ever = exp.select("_key").from_(held.subquery("e"))
     users = [c.lower() for c in table.select.named_selects]
     before = current(held, lit(now))
     differs = exp.or_(
@@ -59,8 +60,9 @@ def changes(table: Table, inputs: Inputs, held: exp.Query, now: Instant) -> exp.
         *(exp.NullSafeNEQ(this=col(c, "n"), expression=col(c, "h")) for c in users),
     )
     same = exp.EQ(this=col("_key", "n"), expression=col("_key", "h"))
+    # A key that was ever there, and be it deleted since, is corrected from now on.
     corrected = (
-        exp.case().when(col("_key", "h").is_(exp.null()), col("_known_at", "n")).else_(lit(now))
+        exp.case().when(col("_key", "n").isin(query=ever), lit(now)).else_(col("_known_at", "n"))
     )
     new = (
         exp.select(
@@ -103,6 +105,16 @@ def overlapping(held: exp.Query) -> exp.Select:
         exp.select(exp.alias_(exp.Count(this=exp.Star()), "n"))
         .from_(rows.subquery("r"))
         .where(exp.GT(this=col("_nth"), expression=lit(1)), still)
+    )
+
+
+def repeated(made: exp.Query, sequence: int) -> exp.Select:
+    """Return how many rows of a commit have the key of another one."""
+    keys = exp.Count(this=exp.Distinct(expressions=[col("_key")]))
+    return (
+        exp.select(exp.alias_(exp.Sub(this=exp.Count(this=exp.Star()), expression=keys), "n"))
+        .from_(made.subquery("made"))
+        .where(_after(sequence - 1), exp.not_(col("_deleted")))
     )
 
 
