@@ -130,7 +130,7 @@ class DuckDB:
 
 
 def _python(column: ChunkedArray) -> list[Any]:
-    return [column[i].as_py() for i in range(len(column))]
+    return list(column.to_pylist())
 
 
 def scan(stored: Scan) -> exp.Select:

@@ -23,6 +23,7 @@ VERBS = {
     "query": "Ask one SELECT of what is published.",
     "serve": "Answer over HTTP, as a process of its own, until it is told to end.",
     "predict": "Answer as a service would, in this process.",
+    "why": "Say where a prediction, a node, a column or a row comes from.",
     "replay": "Replay history as live traffic through a service, over HTTP.",
 }
 
