@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from pages import ROOT
 
+ROOT = Path(__file__).parents[2]
 PAGES = (*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")))
 
 
