@@ -19,6 +19,7 @@ from lichen.core import graph
 from lichen.core.errors import LichenError, ProjectError, Where
 from lichen.core.findings import as_json
 from lichen.core.names import Kind, Name
+from lichen.core.sql import Prepared
 from lichen.core.steps import (
     Adopt,
     AnyStep,
@@ -77,6 +78,7 @@ class Loop:
     folder: Path
     threads: int | None = None
     _parts: dict[str, Any] = field(default_factory=dict)
+    _memo: dict[tuple[object, ...], Prepared] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -198,6 +200,7 @@ class Loop:
             intend=intend,
             resolve=self._resolve,
             progress=lambda note: report(Event(step, note=note)),
+            memo=self._memo,
         )
         if isinstance(step, Adopt | Publish):  # the ledger's own work: an error ends the run
             result = self._interpret(step, run, context)
