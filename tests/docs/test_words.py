@@ -12,6 +12,7 @@ import pytest
 
 import lichen
 from lichen.cli import VERBS
+from lichen.core.contract.breaks import RAW
 from lichen.core.contract.place import MISSING, SEVERITY
 from lichen.core.names import Kind
 from lichen.core.versions import OWN
@@ -62,7 +63,7 @@ def test_each_setting_of_a_model_is_told_once() -> None:
 
 def test_each_system_column_is_told() -> None:
     held_in_memory = {"_until"}  # a span's end, which is never stored
-    assert set(_first_column("System columns")) == set(OWN) - held_in_memory
+    assert set(_first_column("System columns")) == {*OWN, RAW} - held_in_memory
 
 
 def test_each_own_key_of_contracts_is_told() -> None:
