@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, assert_never, cast
 
 import msgspec
+from sqlglot import exp
 
 from lichen.core import graph
 from lichen.core.errors import LichenError, ProjectError, Where
@@ -46,6 +47,7 @@ from lichen.ports.ledger import Ledger, Record, State
 from lichen.project import Project, read_project
 from lichen.readers.query import Answer, Library, query
 from lichen.readers.show import show
+from lichen.readers.summary import summary
 from lichen.stages.context import Context, Shelf
 from lichen.stages.features.spec import Features
 from lichen.stages.models.ask import Inquiry
@@ -132,6 +134,25 @@ class Loop:
         """Return what is known of a node, with so many of its current rows."""
         state, name = self.state(), self.project.node(node)
         return show(name, self._library(state), state, _known(state, now), rows=rows)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the project in one look: rows, findings, models, and how its services do."""
+        from lichen.stages.services.live import live
+
+        state = self.state()
+        records, now = self._pinned(state), _known(state, None)
+        shelf = Shelf(records, self.lake)
+
+        def live_of(service: Service, metric: str) -> Any:
+            inquiry = self.inquiry(service.model)
+            return live(inquiry, service.name.name, metric, shelf, now, self.engine)
+
+        def example_of(service: Service) -> str:
+            table = exp.to_identifier(service.name.name, quoted=True).sql()
+            answer = self.query(f"select prediction_id from predictions.{table} limit 1")  # noqa: S608
+            return str(answer.rows[0]["prediction_id"])
+
+        return summary(self.project, records, state, live_of, example_of)
 
     def clock(self, now: Instant | None = None) -> Instant:
         """Return the time at which a plan or a run made now would think that it is."""
