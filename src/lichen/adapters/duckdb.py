@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -83,6 +84,8 @@ class DuckDB:
 
     def frame(self, query: exp.Query, relations: Relations) -> Any:
         """Run the query; returns a pandas DataFrame."""
+        # What DuckDB calls of pandas for times, pandas 3.1 calls deprecated.
+        warnings.filterwarnings("ignore", message="The inplace keyword in DataFrame.drop")
         with self._cursor(relations) as cursor:
             return cursor.execute(text(query)).df()
 
