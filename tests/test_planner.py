@@ -187,7 +187,7 @@ CASES: dict[str, tuple[Edit, int, list[Told]]] = {
     "a column gone": (
         lambda root: (
             edit("tables/clean.sql", ", note from", " from")(root),
-            (root / "tables/clean.odcs.yaml").unlink(),
+            (root / "tables/clean.odcs.yaml").rename(root / "unused"),
         ), 0,
         [("Build replace rejudge", "tables.clean", f"note is gone, {JUDGED}"),
          ("Build append", "tables.by_shop", "new data in tables.clean"),

@@ -19,6 +19,7 @@ from lichen.core import graph
 from lichen.core.errors import LichenError, ProjectError, Where
 from lichen.core.findings import as_json
 from lichen.core.names import Kind, Name
+from lichen.core.sql import Prepared
 from lichen.core.steps import (
     Adopt,
     AnyStep,
@@ -36,7 +37,7 @@ from lichen.core.steps import (
     signature,
 )
 from lichen.core.time import Instant, instant, wall
-from lichen.observe import World, observe
+from lichen.observe import Watch, World, observe
 from lichen.planner import below, plan
 from lichen.ports.engine import Engine
 from lichen.ports.facts import Facts
@@ -77,6 +78,8 @@ class Loop:
     folder: Path
     threads: int | None = None
     _parts: dict[str, Any] = field(default_factory=dict)
+    _memo: dict[tuple[object, ...], Prepared] = field(default_factory=dict)
+    _watch: Watch = field(default_factory=Watch)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -99,8 +102,7 @@ class Loop:
         only, state = self.selected(nodes), self.state()
         now = _clock(state, now)
         world = observe(self.project, state, now, self.folder, only)
-        facts = Facts(state, "", world.files, world.logs)
-        return plan(self.project, facts, now, only)
+        return plan(self.project, self._facts(state, "", world, now, only), now, only)
 
     def run(
         self, *nodes: str, now: Instant | None = None, report: Report = lambda _: None
@@ -110,7 +112,7 @@ class Loop:
         now = _clock(state, now)
         run = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
         world = observe(self.project, state, now, self.folder, only)
-        if not plan(self.project, Facts(state, run, world.files, world.logs), now, only):
+        if not plan(self.project, self._facts(state, run, world, now, only), now, only):
             return ()
         self.ledger.begin(run, now)
         try:
@@ -160,6 +162,13 @@ class Loop:
         shelf = Shelf(self._pinned(state), self.lake)
         return Library(self.project, shelf, self.engine, self.folder)
 
+    def _facts(
+        self, state: State, run: str, world: World, now: Instant, only: frozenset[Name] | None
+    ) -> Facts:
+        shelf = Shelf(state.done, self.lake)
+        seen = self._watch.models(self.project, shelf, now, only, self.inquiry, lambda: self.engine)
+        return Facts(state, run, world.files, world.logs, seen)
+
     def _until_done(
         self, run: str, now: Instant, world: World, only: frozenset[Name] | None, report: Report
     ) -> tuple[Event, ...]:
@@ -168,7 +177,7 @@ class Loop:
         with ThreadPoolExecutor(workers, thread_name_prefix="step") as pool:
             while True:
                 state = self.ledger.state()
-                facts = Facts(state, run, world.files, world.logs)
+                facts = self._facts(state, run, world, now, only)
                 steps = plan(self.project, facts, now, only)
                 waiting = {step.node for step in steps}
                 ready = [s for s in steps if not waiting.intersection(s.after)]
@@ -198,6 +207,7 @@ class Loop:
             intend=intend,
             resolve=self._resolve,
             progress=lambda note: report(Event(step, note=note)),
+            memo=self._memo,
         )
         if isinstance(step, Adopt | Publish):  # the ledger's own work: an error ends the run
             result = self._interpret(step, run, context)

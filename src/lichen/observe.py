@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,8 +11,15 @@ from lichen.core.errors import LichenError, SourceError, Where
 from lichen.core.names import Name
 from lichen.core.steps import Seen
 from lichen.core.time import Instant
+from lichen.ports.engine import Engine
+from lichen.ports.facts import Observed
 from lichen.ports.ledger import State
 from lichen.project import Project
+from lichen.stages.context import Shelf
+from lichen.stages.models.ask import Inquiry
+from lichen.stages.models.labels import told_nodes
+from lichen.stages.models.spec import Model
+from lichen.stages.services.live import observed
 from lichen.stages.services.log import log_sizes
 from lichen.stages.services.spec import Service
 from lichen.stages.sources.spec import Source
@@ -53,6 +61,44 @@ def observe(
     for service in project.of(Service):
         world.logs[str(service.name)] = log_sizes(folder, service.name.name)
     return world
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How trained models do, measured again only when their data went on."""
+
+    _known: dict[str, tuple[object, Observed]] = field(default_factory=dict)
+
+    def models(
+        self,
+        project: Project,
+        shelf: Shelf,
+        now: Instant,
+        only: frozenset[Name] | None,
+        inquiry: Callable[[Name], Inquiry],
+        engine: Callable[[], Engine],
+    ) -> dict[str, Observed]:
+        """Measure the models whose retrain policy asks for labels or for a fall."""
+        found: dict[str, Observed] = {}
+        for model in project.of(Model):
+            node, policy = str(model.name), model.retrain
+            asks = policy.labels or policy.fall
+            if (
+                not asks
+                or node not in shelf.records
+                or (only is not None and model.name not in only)
+            ):
+                continue
+            about = inquiry(model.name)
+            if any(below not in shelf.records for below in about.nodes):
+                continue
+            read = (node, *about.nodes, *told_nodes(about.feedback, shelf))
+            ids = (now, *(shelf.records[n].id for n in read))
+            if node not in self._known or self._known[node][0] != ids:
+                made = observed(about, shelf.records[node], shelf, now, engine())
+                self._known[node] = (ids, made)
+            found[node] = self._known[node][1]
+        return found
 
 
 def _prepare(path: Path, root: Path, now: Instant) -> None:

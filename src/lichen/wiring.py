@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from lichen.core.errors import SourceError
 from lichen.ports.engine import Engine
+from lichen.ports.http import Server
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger
+from lichen.ports.online import Online
 from lichen.ports.source import Connector
 
 if TYPE_CHECKING:
@@ -43,6 +45,20 @@ def open_connector(name: str) -> Connector:
     from lichen.adapters.files import Files
 
     return Files()
+
+
+def open_online() -> Online:
+    """Return an empty online state."""
+    from lichen.adapters.duckonline import DuckOnline
+
+    return DuckOnline()
+
+
+def open_http() -> Server:
+    """Return the HTTP server."""
+    from lichen.adapters.http import serve
+
+    return serve
 
 
 def open_learners() -> Learners:

@@ -242,10 +242,10 @@ class SqliteLedger:
         with self._engine.connect() as db:
             return tuple(_record(row) for row in db.execute(query))
 
-    def publication(self) -> Publication | None:
-        """Return what everybody reads now; cheap enough for every request of a service."""
+    def publication(self, id_: int | None = None) -> Publication | None:
+        """Return a set of pins; the newest one is cheap enough for every request of a service."""
         with self._engine.connect() as db:
-            return _last_publication(db)
+            return _last_publication(db) if id_ is None else _publication(db, id_)
 
     def _run(self) -> str:
         if self._held is None:
@@ -308,7 +308,15 @@ def _record(row: Any) -> Record:
 
 def _last_publication(db: sa.Connection) -> Publication | None:
     query = sa.select(_PUBLICATIONS).order_by(_PUBLICATIONS.c.id.desc()).limit(1)
-    row = db.execute(query).one_or_none()
+    return _pins(db.execute(query).one_or_none())
+
+
+def _publication(db: sa.Connection, id_: int) -> Publication | None:
+    query = sa.select(_PUBLICATIONS).where(_PUBLICATIONS.c.id == id_)
+    return _pins(db.execute(query).one_or_none())
+
+
+def _pins(row: Any) -> Publication | None:
     if row is None:
         return None
     pins = msgspec.json.decode(row.pins, type=dict[str, int])

@@ -21,6 +21,9 @@ VERBS = {
     "run": "Do what `plan` shows.",
     "show": "Show a node: version, schema, contract and quarantine, or a model's metrics.",
     "query": "Ask one SELECT of what is published.",
+    "serve": "Answer over HTTP, as a process of its own, until it is told to end.",
+    "predict": "Answer as a service would, in this process.",
+    "why": "Say where a prediction, a node, a column or a row comes from.",
     "replay": "Replay history as live traffic through a service, over HTTP.",
 }
 

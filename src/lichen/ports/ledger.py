@@ -77,5 +77,11 @@ class Ledger(Protocol):
     def record(self, id_: int) -> Record:
         """Return one record."""
 
+    def publication(self, id_: int | None = None) -> Publication | None:
+        """Return a set of pins, None where there is none.
+
+        The newest one, which everybody reads, is cheap enough for every request of a service.
+        """
+
     def history(self, node: str) -> tuple[Record, ...]:
         """Return every record of a node, oldest first."""

@@ -10,8 +10,8 @@ from sqlglot.optimizer.qualify import qualify
 from lichen.core.errors import FeaturesError
 from lichen.core.sql import DIALECT, col, rel
 from lichen.stages.features.compiled import Compiled
-from lichen.stages.features.latest import latest
-from lichen.stages.features.windows import windows
+from lichen.stages.features.latest import latest, latest_parts
+from lichen.stages.features.windows import window_parts, windows
 
 
 def answer(
@@ -38,6 +38,16 @@ def answer(
     return result.with_("_questions", as_=questions)
 
 
+def parts(each: Compiled) -> dict[str, exp.Select]:
+    """Return what an answer is made of that depends on the rows alone, by the names of `ready`."""
+    if each.held is None:
+        return {}
+    entity = [name.lower() for name in each.features.entity]
+    if each.features.shape == "window":
+        return window_parts(each.held, entity, each.outputs, each.features.windows)
+    return latest_parts(each.held, entity)
+
+
 def _answered(asked: exp.Select, each: Compiled) -> exp.Select:
     """Return `_q` and the columns of one features definition (and `_from`, where one row did)."""
     features = each.features
@@ -52,8 +62,8 @@ def _answered(asked: exp.Select, each: Compiled) -> exp.Select:
     if each.held is None:
         return _of_request(asked, each)
     if features.shape == "window":
-        return windows(asked, each.held, entity, each.outputs, features.windows)
-    found = latest(asked, each.held, entity, max_age=features.max_age)
+        return windows(asked, each.held, entity, each.outputs, features.windows, each.ready)
+    found = latest(asked, each.held, entity, max_age=features.max_age, ready=each.ready)
     outputs = (exp.alias_(output.this, output.alias, quoted=True) for output in each.outputs)
     return exp.select("_q", *outputs, "_from").from_(found.subquery("l"))
 

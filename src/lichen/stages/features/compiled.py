@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 
@@ -21,12 +21,14 @@ class Compiled:
 
     `held` has the entity's columns, what `outputs` read, `_event_time`, `_known_at`, `_until`
     and `_from`; request features have none. `outputs` are named expressions: over the columns of
-    `held`, aggregates for windows, or over the question's own columns.
+    `held`, aggregates for windows, or over the question's own columns. `ready` are relations that
+    hold already what `answer.parts` makes.
     """
 
     features: Features
     held: exp.Select | None
     outputs: tuple[exp.Alias, ...]
+    ready: Mapping[str, exp.Query] = field(default_factory=dict)
 
 
 def compiled(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
@@ -46,6 +48,23 @@ def feature_spans(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Se
     return compiled(features, inputs).held
 
 
+def placed(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Select:
+    """Return the SELECT of `_event_time`, `_declared` (of known_at) and the entity `_e0`, … alone.
+
+    It reads the rows that the definition reads, and its names mean what they mean there.
+    """
+    meaning: Callable[[exp.Expr], exp.Expr] = _as_written
+    if features.shape == "latest":
+        meaning = resolved(qualified(features.select, inputs, where=features.where))
+    shown = [_named(meaning(col(name)), f"_e{i}") for i, name in enumerate(features.entity)]
+    for name, moment in (("_event_time", features.event_time), ("_declared", features.known_at)):
+        if moment is not None:
+            shown.append(_named(exp.cast(meaning(moment), "timestamptz"), name))
+    select = features.select.copy()
+    select.set("expressions", shown)
+    return select
+
+
 def _newest(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
     """Read the SELECT row by row; entity and event time say where a row is, not what it says."""
     tree = qualified(features.select, inputs, where=features.where)
@@ -55,6 +74,10 @@ def _newest(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
     shown = (name for name in tree.named_selects if name not in place)
     held = _held(features, inputs, features.select, resolved(tree), tree.named_selects)
     return Compiled(features, held, tuple(_named(col(name), name) for name in shown))
+
+
+def _as_written(expression: exp.Expr) -> exp.Expr:
+    return expression.copy()
 
 
 def _held(
@@ -115,7 +138,7 @@ def _windowed(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
     outputs = tuple(_named(p.unalias().transform(output), p.alias_or_name.lower()) for p in shown)
     rows = features.select.copy()
     rows.set("expressions", list(read.values()))
-    return Compiled(features, _held(features, inputs, rows, lambda e: e.copy()), outputs)
+    return Compiled(features, _held(features, inputs, rows, _as_written), outputs)
 
 
 def _refuse_what_windows_cannot(features: Features) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from sqlglot import exp
@@ -11,6 +11,8 @@ from lichen.core.sql import col, lit, rel
 from lichen.core.versions import before, columns_of, ordered
 from lichen.stages.features.asof import asof
 
+NOTHING_READY: Mapping[str, exp.Query] = {}
+
 
 def latest(
     questions: exp.Query,
@@ -18,11 +20,13 @@ def latest(
     entity: Sequence[str],
     *,
     max_age: timedelta | None = None,
+    ready: Mapping[str, exp.Query] = NOTHING_READY,
 ) -> exp.Select:
     """Return for each question (`_q`, entity columns, `_at`) the row that answers it.
 
     It is the row with the greatest (event time, known time, row) among those with event time and
-    known time ≤ `_at` < `_until`, and no older than `max_age`; NULLs where there is none.
+    known time ≤ `_at` < `_until`, and no older than `max_age`; NULLs where there is none. `ready`
+    may hold what `latest_parts` makes.
     """
     names = [*columns_of(held), "_from"]
     rows = exp.select(*(col(name, "r") for name in names if name not in entity))
@@ -40,10 +44,16 @@ def latest(
         .with_(
             "_asked", as_=exp.select("_q", *map(col, entity), "_at").from_(questions.subquery("q"))
         )
-        .with_("_ranked", as_=_ranked(held))
-        .with_("_found", as_=_found(entity))
+        .with_("_ranked", as_=ready.get("ranked") or _ranked(held))
+        .with_("_found", as_=_found(entity, ready.get("steps") or _steps(entity)))
         .with_("_others", as_=_others(entity))
     )
+
+
+def latest_parts(held: exp.Query, entity: Sequence[str]) -> dict[str, exp.Select]:
+    """Return what `latest` makes of the rows alone, whatever is asked."""
+    ranked = _ranked(held)
+    return {"ranked": ranked, "steps": _steps(entity).with_("_ranked", as_=ranked.copy())}
 
 
 def _ranked(held: exp.Query) -> exp.Select:
@@ -59,17 +69,22 @@ def _ranked(held: exp.Query) -> exp.Select:
     )
 
 
-def _found(entity: Sequence[str]) -> exp.Select:
-    """Return per question the greatest row that had entered, and whether it still stands."""
+def _steps(entity: Sequence[str]) -> exp.Select:
+    """Return for each entity the greatest row that had entered, from each moment on."""
     keys = [col(name) for name in entity]
     best = exp.Window(
         this=exp.Max(this=exp.Max(this=col("_n"))), partition_by=keys, order=ordered("_enter")
     )
-    steps = (
+    return (
         exp.select(*keys, col("_enter"), exp.alias_(best, "_best"))
         .from_("_ranked")
         .group_by(*keys, col("_enter"))
     )
+
+
+def _found(entity: Sequence[str], steps: exp.Query) -> exp.Select:
+    """Return per question the greatest row that had entered, and whether it still stands."""
+    keys = [col(name) for name in entity]
     asked = exp.select("_q", *keys, "_at").from_("_asked")
     return (
         exp.select(

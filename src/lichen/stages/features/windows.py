@@ -19,6 +19,9 @@ from lichen.core.versions import before, ordered
 from lichen.stages.features.aggregates import additive, is_call
 from lichen.stages.features.asof import asof
 
+Ready = Mapping[str, exp.Query]  # parts that are made already, by their names
+NOTHING_READY: Ready = {}
+
 
 def windows(
     questions: exp.Query,
@@ -26,36 +29,69 @@ def windows(
     entity: Sequence[str],
     outputs: Sequence[exp.Alias],
     lengths: Sequence[timedelta],
+    ready: Ready = NOTHING_READY,
 ) -> exp.Select:
     """Return for each question (`_q`, entity columns, `_at`) the outputs over each window.
 
     Columns are named `output_length`, such as `delay_2h`. A window without rows gives what SQL
-    gives for an empty set.
+    gives for an empty set. `ready` may hold what `window_parts` makes.
     """
     asked = exp.select("_q", *map(col, entity), "_at").from_(questions.subquery("q"))
     result = exp.select(col("_q", "q")).from_(rel("_asked", "q"))
     rows = exp.select(*map(col, held.named_selects)).from_("_rows")
     for length in lengths:
         name = short(length)
-        answers = _answers(rows, entity, outputs, length)
+        answers = _answers(rows, entity, outputs, length, ready)
         result = result.join(
             answers.subquery(f"w{name}"),
             on=exp.EQ(this=col("_q", "q"), expression=col("_q", f"w{name}")),
         ).select(*(col(f"{output.alias}_{name}", f"w{name}") for output in outputs))
-    return result.with_("_asked", as_=asked).with_("_rows", as_=held)
+    result = result.with_("_asked", as_=asked)
+    return result if ready else result.with_("_rows", as_=held)
+
+
+def window_parts(
+    held: exp.Query,
+    entity: Sequence[str],
+    outputs: Sequence[exp.Alias],
+    lengths: Sequence[timedelta],
+) -> dict[str, exp.Select]:
+    """Return what `windows` makes of the rows alone, whatever is asked."""
+    parts: dict[str, exp.Select] = {}
+    for length in lengths:
+        sums, rest = _kinds(outputs)
+        if sums:
+            totals, counted, _ = _columns(sums)
+            running = _running(entity, totals, counted)
+            shown = exp.select(*map(col, running.named_selects)).from_(running.subquery("t"))
+            parts[f"totals_{short(length)}"] = shown.with_("_lives", as_=_lives(held, length))
+        if rest:
+            parts[f"lives_{short(length)}"] = _lives(held, length)
+    return parts
+
+
+def _kinds(
+    outputs: Sequence[exp.Alias],
+) -> tuple[dict[str, exp.Expr], dict[str, exp.Expr]]:
+    """Return the aggregates that follow from totals, and the others, by their texts."""
+    calls = {node.sql(): node for output in outputs for node in _calls(output)}
+    sums = {text: call for text, call in calls.items() if additive(call)}
+    return sums, {text: call for text, call in calls.items() if text not in sums}
 
 
 def _answers(
-    held: exp.Query, entity: Sequence[str], outputs: Sequence[exp.Alias], length: timedelta
+    held: exp.Query,
+    entity: Sequence[str],
+    outputs: Sequence[exp.Alias],
+    length: timedelta,
+    ready: Ready,
 ) -> exp.Select:
     """Return the outputs over one window."""
-    calls = {node.sql(): node for output in outputs for node in _calls(output)}
-    sums = {text: call for text, call in calls.items() if additive(call)}
-    rest = {text: call for text, call in calls.items() if text not in sums}
+    sums, rest = _kinds(outputs)
     answered: dict[str, exp.Expr] = {}
     result = exp.select(col("_q", "a")).from_(rel("_asked", "a"))
     if sums:
-        totals, formulas = _totals(entity, sums)
+        totals, formulas = _totals(entity, sums, ready.get(f"totals_{short(length)}"))
         answered |= formulas
         result = result.join(totals.subquery("t"), on=_equal("_q", "a", "t"))
     if rest:
@@ -72,7 +108,9 @@ def _answers(
         exp.alias_(o.this.transform(filled), f"{o.alias}_{short(length)}", quoted=True)
         for o in outputs
     )
-    return result.select(*named).with_("_lives", as_=_lives(held, length))
+    lives = ready.get(f"lives_{short(length)}") if ready else _lives(held, length)
+    result = result.select(*named)
+    return result if lives is None else result.with_("_lives", as_=lives)
 
 
 def _calls(output: exp.Expr) -> list[exp.Expr]:
@@ -96,9 +134,20 @@ def _lives(held: exp.Query, length: timedelta) -> exp.Select:
 
 
 def _totals(
-    entity: Sequence[str], calls: Mapping[str, exp.Expr]
+    entity: Sequence[str], calls: Mapping[str, exp.Expr], ready: exp.Query | None
 ) -> tuple[exp.Select, dict[str, exp.Expr]]:
     """Return the totals at each question, and each aggregate as a formula over them."""
+    values, counted, formulas = _columns(calls)
+    asked = exp.select("_q", *map(col, entity), "_at").from_("_asked")
+    running = ready or _running(entity, values, counted)
+    found = asof(asked, running, entity, at="_at", since="_moment")
+    return exp.select("_q", *values).from_(found.subquery("f")), formulas
+
+
+def _columns(
+    calls: Mapping[str, exp.Expr],
+) -> tuple[dict[str, exp.Expr], set[str], dict[str, exp.Expr]]:
+    """Return the totals by column, which of them count, and the aggregates as formulas."""
     totals: dict[tuple[str, str], exp.Expr] = {}
     formulas: dict[str, exp.Expr] = {}
     for text, call in calls.items():
@@ -112,10 +161,7 @@ def _totals(
         formulas[text] = parts.formula(*columns)
     values = {f"_t{i}": value for i, value in enumerate(totals.values())}
     counted = {f"_t{i}" for i, (kind, _) in enumerate(totals) if kind == "n"}
-    asked = exp.select("_q", *map(col, entity), "_at").from_("_asked")
-    running = _running(entity, values, counted)
-    found = asof(asked, running, entity, at="_at", since="_moment")
-    return exp.select("_q", *values).from_(found.subquery("f")), formulas
+    return values, counted, formulas
 
 
 def _summed(kind: str, value: exp.Expr) -> exp.Expr:

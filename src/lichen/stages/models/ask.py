@@ -13,6 +13,7 @@ from lichen.stages.context import Shelf
 from lichen.stages.features.answer import answer
 from lichen.stages.features.compiled import compiled
 from lichen.stages.features.spec import Features
+from lichen.stages.models.labels import told_back, told_nodes
 from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.questions import questions
 from lichen.stages.outcomes.spec import Outcome
@@ -47,7 +48,7 @@ def asked(
     """
     inputs = {node: shelf.versions(node) for node in inquiry.nodes}
     asking = questions(inquiry.outcome, inputs, lit(now))
-    asking = _told_back(asking, inquiry, shelf, now)
+    asking = told_back(asking, inquiry.feedback, shelf, now)
     outer = exp.select(*map(col, asking.named_selects)).from_(asking.subquery("asking"))
     if since is not None:
         outer = outer.where(exp.GTE(this=col("_at"), expression=lit(since)))
@@ -56,58 +57,6 @@ def asked(
     return answer(outer, [compiled(each, inputs) for each in inquiry.features])
 
 
-def _told_back(asking: exp.Select, inquiry: Inquiry, shelf: Shelf, now: Instant) -> exp.Select:
-    """Labels are the outcome's together with the feedback of services: the last known wins."""
-    told = [node for node in inquiry.feedback if node in shelf.records]
-    if not told:
-        return asking
-    each = [
-        exp.select(col("key"), col("label"), col("known_at"), col("_row"))
-        .from_(shelf.versions(node).subquery("f"))
-        .where(exp.LTE(this=col("known_at"), expression=lit(now)))
-        for node in told
-    ]
-    every = each[0] if len(each) == 1 else exp.union(*each, distinct=False)
-    newest = exp.Window(
-        this=exp.RowNumber(),
-        partition_by=[col("key")],
-        order=exp.Order(
-            expressions=[exp.Ordered(this=col(c), desc=True) for c in ("known_at", "_row")]
-        ),
-    )
-    ranked = exp.select(exp.Star(), exp.alias_(newest, "_nth")).from_(every.subquery("e"))
-    last = (
-        exp.select("key", "label", "known_at")
-        .from_(ranked.subquery("r"))
-        .where(col("_nth").eq(lit(1)))
-    )
-    wins = exp.and_(
-        col("known_at", "b").is_(exp.null()).not_(),
-        exp.or_(
-            col("_label_known_at", "a").is_(exp.null()),
-            exp.GTE(this=col("known_at", "b"), expression=col("_label_known_at", "a")),
-        ),
-    )
-    kept = [c for c in asking.named_selects if c not in ("_label", "_label_known_at")]
-    # A label that came back as a number is read as the outcome's own type.
-    back = exp.case().when(wins, col("label", "b")).else_(exp.cast(col("_label", "a"), "double"))
-    since = exp.case().when(wins.copy(), col("known_at", "b")).else_(col("_label_known_at", "a"))
-    return (
-        exp.select(
-            *(col(c, "a") for c in kept),
-            exp.alias_(back, "_label"),
-            exp.alias_(since, "_label_known_at"),
-        )
-        .from_(asking.subquery("a"))
-        .join(
-            last.subquery("b"),
-            on=col("_key", "a").eq(col("key", "b")),
-            join_type="left",
-        )
-    )
-
-
 def relations_of(inquiry: Inquiry, shelf: Shelf) -> dict[str, object]:
     """Return what the engine needs to answer `asked`."""
-    told = [node for node in inquiry.feedback if node in shelf.records]
-    return dict(shelf.relations([*inquiry.nodes, *told]))
+    return dict(shelf.relations([*inquiry.nodes, *told_nodes(inquiry.feedback, shelf)]))

@@ -37,7 +37,7 @@ def plan_model(
         reason: str | None = "it was never trained"
     elif done.body["fingerprint"] != fingerprint:
         reason = "its definition changed, or that of what it reads"
-    elif done.facts["seen"] == leaves:
+    elif done.facts["seen"] == leaves and (observed is None or observed == Observed(0, None)):
         reason = None
     else:
         reason = due(

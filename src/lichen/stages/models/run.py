@@ -26,6 +26,7 @@ from lichen.stages.models.ask import Inquiry, asked, relations_of
 from lichen.stages.models.card import Report, card, encoded
 from lichen.stages.models.data import TrainingSet, task_of
 from lichen.stages.models.evaluate import slice_columns
+from lichen.stages.models.labels import told_nodes
 from lichen.stages.models.metric import Metric, choose
 from lichen.stages.models.recipe import Auto
 from lichen.stages.models.report import Subject, report
@@ -171,7 +172,7 @@ def _facts(
     step: Train, inquiry: Inquiry, told: Report, parts: Split, sha256: str, ctx: Context
 ) -> dict[str, Any]:
     records = ctx.shelf.records
-    told_back = [node for node in inquiry.feedback if node in records]
+    told_back = told_nodes(inquiry.feedback, ctx.shelf)
     held_out = tuple(map(str, parts.holdout.key))
     facts = dict(msgspec.to_builtins(told))
     facts |= {

@@ -43,7 +43,7 @@ def questions(outcome: Outcome, inputs: Mapping[str, exp.Query], now: exp.Expr) 
             .join(_labels(outcome, now).subquery("t"), on=labelled, join_type="left")
             .subquery("j")
         )
-        .with_("_held", as_=_held(outcome, inputs))
+        .with_("_held", as_=outcome_spans(outcome, inputs))
     )
 
 
@@ -58,7 +58,7 @@ def unasked(outcome: Outcome, inputs: Mapping[str, exp.Query], now: exp.Expr) ->
         .from_("_held")
         .where(known, never)
         .group_by(col("_key"))
-        .with_("_held", as_=_held(outcome, inputs))
+        .with_("_held", as_=outcome_spans(outcome, inputs))
     )
 
 
@@ -81,8 +81,8 @@ def request_columns(outcome: Outcome, inputs: Mapping[str, exp.Query]) -> tuple[
     return shown
 
 
-def _held(outcome: Outcome, inputs: Mapping[str, exp.Query]) -> exp.Select:
-    """Return the spans of the outcome's SELECT with its declared expressions."""
+def outcome_spans(outcome: Outcome, inputs: Mapping[str, exp.Query]) -> exp.Select:
+    """Return the spans of the outcome's SELECT with `_label`, `_at` and `_declared`."""
     names = resolved(qualified(outcome.select, inputs, where=outcome.where))
     declared = {"_label": names(outcome.label)}
     for name, moment in (("_at", outcome.predict_at), ("_declared", outcome.known_at)):

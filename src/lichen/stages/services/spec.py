@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from lichen.core.errors import Where
+from lichen.core.errors import LichenError, ServiceError, Where
 from lichen.core.names import Kind, Name
-from lichen.core.settings import Lines, convert, load
+from lichen.core.settings import Lines, convert, line_of, load
+from lichen.core.time import duration
 
 
 class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -20,12 +22,13 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     promote: Literal["auto", "manual"] = "auto"
     host: str = "127.0.0.1"
     port: int = 8000
+    horizon: str = "2 days"
     note: str | None = None
 
 
 @dataclass(frozen=True)
 class Service:
-    """A service as declared."""
+    """A service as declared; it is quickest for questions from `horizon` before its data on."""
 
     name: Name
     where: Where
@@ -33,6 +36,7 @@ class Service:
     promote: Literal["auto", "manual"]
     host: str
     port: int
+    horizon: timedelta
     lines: Lines = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -47,5 +51,14 @@ def read_service(path: Path, name: Name) -> Service:
         promote=settings.promote,
         host=settings.host,
         port=settings.port,
+        horizon=_horizon(settings.horizon, Where(path, line_of(lines, "$.horizon"))),
         lines=lines,
     )
+
+
+def _horizon(written: str, where: Where) -> timedelta:
+    try:
+        return duration(written)
+    except LichenError as error:
+        what = f"horizon: {error.what}"
+        raise ServiceError(what, where=where, allowed=error.allowed) from error

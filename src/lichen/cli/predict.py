@@ -1,0 +1,69 @@
+"""`lichen predict`: what a service would answer, in this process."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from lichen.cli import Misuse
+from lichen.cli.options import USUAL, Options, moment
+from lichen.cli.page import emit, table
+
+
+def predict(
+    service: str,
+    *keys: str,
+    at: Annotated[
+        str | None, Parameter(name="--at", help="The moment of the question; now without it.")
+    ] = None,
+    row: Annotated[
+        str | None, Parameter(name="--row", help="A whole row as JSON, in place of keys.")
+    ] = None,
+    options: Options = USUAL,
+) -> int:
+    """Answer as the service would, by the same code, and log it in the same way.
+
+    --json: {"predictions": [{"prediction_id", "value", "probability", "model", "model_version",
+    "at", "key"} or {"error", "key"}]}
+
+    Parameters
+    ----------
+    service
+        A service, or the model behind it.
+    keys
+        The keys of the rows to predict.
+    """
+    import msgspec
+
+    from lichen.core.time import iso, wall
+    from lichen.desk import Desk
+
+    if bool(keys) == bool(row):
+        raise Misuse("give keys, or one whole row", allowed=["KEY …", "--row '{…}'"])
+    when = moment(at) or wall()
+    asked = [{"key": key, "at": iso(when)} for key in keys]
+    if row:
+        asked = [{"row": json.loads(row), "at": iso(when)}]
+    desk = Desk(options.open(), since=when)
+    try:
+        answers = desk.predict(service, json.dumps({"instances": asked}).encode())
+    finally:
+        desk.close()
+    told = msgspec.to_builtins(answers)
+    if options.json:
+        emit({"predictions": told})
+    else:
+        _tell(told)
+    return int(any("error" in answer for answer in told))
+
+
+def _tell(answers: list[dict[str, object]]) -> None:
+    for answer in answers:
+        if "error" in answer:
+            print(f"{answer['key']}: {answer['error']}")
+    good = [answer for answer in answers if "error" not in answer]
+    heads = ("key", "value", "probability", "model_version", "at", "prediction_id")
+    if good:
+        table(heads, [[str(answer[head]) for head in heads] for answer in good])
