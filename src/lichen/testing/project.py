@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ class SmallProject:
     def __init__(self, root: Path) -> None:
         """Begin an empty project in a folder."""
         self.root = root
+        self._parts: dict[str, Any] = {}
         self.write("lichen.yml", "name: small\ntargets: {dev: {threads: 1}}")
 
     def write(self, path: str, text: str) -> None:
@@ -88,8 +90,8 @@ class SmallProject:
         self.write(f"{path}.odcs.yaml", CONTRACT.format(**said))
 
     def loop(self) -> Loop:
-        """Open the project as it is now."""
-        return open_loop(self.root)
+        """Open the project as it is now; lake, ledger and engine stay open."""
+        return dataclasses.replace(open_loop(self.root), _parts=self._parts)
 
     def plan(self, now: str, *nodes: str) -> tuple[AnyStep, ...]:
         """Return what is due at a time."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from lichen.core.steps import Blocked, Done, Land
@@ -464,9 +464,7 @@ class Model:
         return {key: v.value for key, v in last.items() if not v.gone}
 
 
-@settings(
-    max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(lanes=st.lists(_LANE, min_size=LANES, max_size=LANES))
 def test_random_histories_of_files(
     tmp_path_factory: pytest.TempPathFactory, lanes: list[list[dict[str, dict[int, int]]]]
