@@ -42,9 +42,8 @@ def _model(model: Mapping[str, Any]) -> None:
     what = f"{model['node']} version {model['version']} ({model['family']})"
     print(f"{what}, on {counted(model['holdout_rows'], 'holdout row')} that the search never read")
     name = model["metric"]
-    cells = [
-        (name, _measured(model["holdout"]), _number(model["baseline"]), _value(model["plain"]))
-    ]
+    plain = _number(model["plain"]["value"]) if model["plain"] else "–"
+    cells = [(name, _measured(model["holdout"]), _number(model["baseline"]), plain)]
     if model["log_loss"] and name != "log_loss":
         cells.append(
             ("log_loss", _measured(model["log_loss"]), _number(model["baseline_log_loss"]), "")
