@@ -17,7 +17,7 @@ import msgspec
 from sqlglot import exp
 
 from lichen.core import graph
-from lichen.core.errors import LichenError, ProjectError, Where
+from lichen.core.errors import LedgerError, LichenError, ProjectError, Where
 from lichen.core.findings import as_json
 from lichen.core.names import Kind, Name
 from lichen.core.sql import Prepared
@@ -37,7 +37,7 @@ from lichen.core.steps import (
     Train,
     signature,
 )
-from lichen.core.time import Instant, instant, wall
+from lichen.core.time import Instant, instant, iso, wall
 from lichen.observe import Watch, World, observe
 from lichen.planner import below, plan
 from lichen.ports.engine import Engine
@@ -112,6 +112,8 @@ class Loop:
         """Do what `plan` shows; returns what came of each step, in the order of their ends."""
         only, state = self.selected(nodes), self.ledger.state()
         now = _clock(state, now)
+        if state.clock is not None and now < state.clock:
+            raise _too_early(now, state.clock)
         run = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
         world = observe(self.project, state, now, self.folder, only)
         if not plan(self.project, self._facts(state, run, world, now, only), now, only):
@@ -425,6 +427,13 @@ def _clock(state: State, now: Instant | None) -> Instant:
         return instant(now)
     given = state.open[0].now if state.open else wall()
     return max(given, state.clock) if state.clock else given
+
+
+def _too_early(now: Instant, clock: Instant) -> LedgerError:
+    return LedgerError(
+        f"the time {iso(now)} is before this target's last run ({iso(clock)})",
+        hint="leave --now away, or give a later time",
+    )
 
 
 def _known(state: State, now: Instant | None) -> Instant:
