@@ -19,7 +19,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from lichen.adapters.delta import DeltaLake, fsync
+from lichen.adapters.delta import DeltaLake
 from lichen.core.sql import col, rel
 from lichen.loop import Event, Loop, open_loop
 from lichen.ports.engine import Scan
@@ -126,7 +126,7 @@ class Watched(DeltaLake):
         def sync(path: Path) -> None:
             if path.suffix == ".json":
                 reach("logged")
-            fsync(path)
+            sync(path)
 
         super().__init__(root, sync=sync)
         self._reach = reach

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from lichen.core.errors import ModelError, Where
 from lichen.core.sql import col
 from lichen.core.steps import Done, Result, Train
 from lichen.core.time import Instant, iso
+from lichen.ports.durable import sync
 from lichen.ports.learner import Estimators, Learner, Samplers
 from lichen.stages.context import Context
 from lichen.stages.models.ask import Inquiry, asked, relations_of
@@ -162,9 +162,9 @@ def _store(folder: Path, trained: Trained, told: Report, parts: Split, training:
     keys = {"search": training.reading.keys, "holdout": tuple(map(str, parts.holdout.key))}
     (draft / "keys.json").write_bytes(msgspec.json.encode(keys))
     for path in (*draft.iterdir(), draft):
-        _sync(path)
+        sync(path)
     draft.rename(folder)
-    _sync(folder.parent)
+    sync(folder.parent)
     return sha256
 
 
@@ -204,11 +204,3 @@ def _days(holdout: timedelta | float) -> float | None:
 def _digest(keys: tuple[str, ...]) -> str:
     lines = (f"{len(key)}:{key}" for key in keys)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
