@@ -126,7 +126,7 @@ class Watched(DeltaLake):
         def sync(path: Path) -> None:
             if path.suffix == ".json":
                 reach("logged")
-            sync(path)
+            durable.sync(path)
 
         super().__init__(root, sync=sync)
         self._reach = reach

@@ -43,7 +43,7 @@ def write_for_ever(root: Path, notes: Path, wait_in: str | None) -> None:
             phase("logged")
         if path.name == "_last_checkpoint":
             phase("checkpoint")
-        sync(path)
+        durable.sync(path)
 
     lake, engine = DeltaLake(root, sync=sync), DuckDB(threads=1)
     lake.sweep(TABLE)

@@ -70,6 +70,7 @@ class DuckDB:
         self._database.execute("set global TimeZone = 'UTC'")
         # Its guess of few questions is often wrong by thousands, and a loop over them never ends.
         self._database.execute("set global asof_loop_join_threshold = 0")
+        self._database.execute("set global parquet_metadata_cache = true")  # files never change
 
     def columns(
         self, query: Question, relations: Relations, values: Values = NOTHING
