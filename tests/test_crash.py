@@ -22,6 +22,7 @@ from sqlglot import exp
 from lichen.adapters.delta import DeltaLake
 from lichen.core.sql import col, rel
 from lichen.loop import Event, Loop, open_loop
+from lichen.ports import durable
 from lichen.ports.engine import Scan
 from lichen.ports.lake import Column, Commit, Staged
 from lichen.stages.context import VERDICTS

@@ -14,6 +14,7 @@ from deltalake import DeltaTable
 
 from lichen.adapters.delta import DeltaLake
 from lichen.adapters.duckdb import DuckDB
+from lichen.ports import durable
 from lichen.testing.engine import sql
 from lichen.testing.lake import TABLE
 
