@@ -158,4 +158,3 @@ def test_a_run_that_begins_at_a_later_time_than_a_dead_one_is_gone_on_with(
     loop = project.loop()
     loop.run()
     assert f"{loop.published()['sources.s'].now:%Y-%m-%d}" == JUNE
-
