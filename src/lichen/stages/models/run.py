@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import shutil
 import sys
@@ -24,7 +23,7 @@ from lichen.ports.learner import Estimators, Learner, Samplers
 from lichen.stages.context import Context
 from lichen.stages.models.ask import Inquiry, asked, relations_of
 from lichen.stages.models.card import Report, card, encoded
-from lichen.stages.models.data import TrainingSet, task_of
+from lichen.stages.models.data import TrainingSet, digest, task_of
 from lichen.stages.models.evaluate import slice_columns
 from lichen.stages.models.labels import told_nodes
 from lichen.stages.models.metric import Metric, choose
@@ -183,7 +182,7 @@ def _facts(
         "seen": _seen(inquiry, ctx),
         "snapshot": {node: records[node].id for node in (*inquiry.nodes, *told_back)},
         "read": {"rows": told.read_rows, "sha256": told.read_digest},
-        "held_out": {"rows": len(held_out), "sha256": _digest(held_out)},
+        "held_out": {"rows": len(held_out), "sha256": digest(held_out)},
         "holdout_begins": iso(parts.cutoff) if parts.cutoff else None,
         "holdout_days": _days(inquiry.model.holdout),
     }
@@ -199,8 +198,3 @@ def _seen(inquiry: Inquiry, ctx: Context) -> dict[str, int]:
 
 def _days(holdout: timedelta | float) -> float | None:
     return holdout.total_seconds() / 86400 if isinstance(holdout, timedelta) else None
-
-
-def _digest(keys: tuple[str, ...]) -> str:
-    lines = (f"{len(key)}:{key}" for key in keys)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
