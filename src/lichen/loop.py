@@ -81,6 +81,7 @@ class Loop:
     threads: int | None = None
     _parts: dict[str, Any] = field(default_factory=dict)
     _memo: dict[tuple[object, ...], Prepared] = field(default_factory=dict)
+    _kept: dict[tuple[object, ...], Any] = field(default_factory=dict)
     _watch: Watch = field(default_factory=Watch)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -231,6 +232,7 @@ class Loop:
             resolve=self._resolve,
             progress=lambda note: report(Event(step, note=note)),
             memo=self._memo,
+            kept=self._kept,
         )
         if isinstance(step, Adopt | Publish):  # the ledger's own work: an error ends the run
             result = self._interpret(step, run, context)

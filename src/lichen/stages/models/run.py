@@ -77,8 +77,26 @@ def training_rows(
 ) -> TrainingSet:
     """Return the questions with what was known at each and the labels known by `now`.
 
-    Rows that share a day share their luck: `group` is the day of the question (UTC).
+    Rows that share a day share their luck: `group` is the day of the question (UTC). The last
+    rows read are kept: the gate judges on the holdout of a training that has just ended.
     """
+    pins = tuple(ctx.shelf.records[node].id for node in inquiry.nodes)
+    told = tuple(ctx.shelf.records[n].id for n in inquiry.feedback if n in ctx.shelf.records)
+    key = (str(inquiry.model.name), now, pins, told)
+    if key in ctx.kept:
+        rows: TrainingSet = ctx.kept[key]
+        later = since is None or rows.at is None or rows.at >= since
+        return rows if later is True else rows.rows(later.to_numpy(dtype=bool))
+    read = _read_rows(inquiry, ctx, now, since=since)
+    if since is None:
+        ctx.kept.clear()
+        ctx.kept[key] = read
+    return read
+
+
+def _read_rows(
+    inquiry: Inquiry, ctx: Context, now: Instant, *, since: Instant | None
+) -> TrainingSet:
     query = asked(inquiry, ctx.shelf, now, since=since)
     own = ("_key", "_at", "_label", "_label_known_at")
     kept = [c for c in query.named_selects if c in own or ("__" in c and not c.startswith("_"))]
