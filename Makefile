@@ -2,6 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+UNLABELLED = "select case when d.flight_id is null then 'never departed' \
+	else 'departed, but no arrival delay (diverted)' end as reason, count(*) as flights \
+	from scheduled s left join departed d using (flight_id) left join landed a using (flight_id) \
+	where a.flight_id is null group by reason order by flights desc"
+
 .PHONY: help demo test check dev clean lock
 
 help:  ## list the targets
@@ -23,8 +28,9 @@ demo: .venv/.core  ## set up .venv, then run the flights project and replay Dece
 	  echo "or remove it (rm -r flights) and make demo again"; exit 1; }
 	$(BIN)/lichen init flights --template flights
 	$(BIN)/lichen run -C flights --now 2013-12-01
-	$(BIN)/lichen replay late -C flights --from 2013-12-01 --to 2014-01-01 --every "6 hours"
-	$(BIN)/lichen show -C flights
+	$(BIN)/lichen replay late -C flights --from 2013-12-01 --to 2014-01-02 --every "12 hours"
+	@echo && echo "why flights have no label:" && $(BIN)/lichen query -C flights $(UNLABELLED)
+	@echo && $(BIN)/lichen show -C flights
 
 dev: .venv/.dev  ## set up .venv with everything that development needs
 
