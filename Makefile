@@ -18,6 +18,14 @@ help:  ## list the targets
 	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
 
+demo: .venv/.core  ## set up .venv, then run the flights project and replay December 2013
+	@test ! -e flights || { echo "flights/ is there already: look at it with .venv/bin/lichen show -C flights,"; \
+	  echo "or remove it (rm -r flights) and make demo again"; exit 1; }
+	$(BIN)/lichen init flights --template flights
+	$(BIN)/lichen run -C flights --now 2013-12-01
+	$(BIN)/lichen replay late -C flights --from 2013-12-01 --to 2014-01-01 --every "6 hours"
+	$(BIN)/lichen show -C flights
+
 dev: .venv/.dev  ## set up .venv with everything that development needs
 
 check: .venv/.dev  ## ruff, mypy strict, import-linter

@@ -19,9 +19,10 @@ from typing import Any
 
 from sqlglot import exp
 
-from lichen.adapters.delta import DeltaLake, fsync
+from lichen.adapters.delta import DeltaLake
 from lichen.core.sql import col, rel
 from lichen.loop import Event, Loop, open_loop
+from lichen.ports import durable
 from lichen.ports.engine import Scan
 from lichen.ports.lake import Column, Commit, Staged
 from lichen.stages.context import VERDICTS
@@ -126,7 +127,7 @@ class Watched(DeltaLake):
         def sync(path: Path) -> None:
             if path.suffix == ".json":
                 reach("logged")
-            fsync(path)
+            durable.sync(path)
 
         super().__init__(root, sync=sync)
         self._reach = reach

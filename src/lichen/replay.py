@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -65,8 +65,7 @@ def replay(
     done, waiting, now = Replayed(), _Waiting(), start
     due = _Due(loop, inquiry, start, end)
     tables = (*inquiry.nodes, str(Name(Kind.predictions, name.name)))
-    with served(loop, name.name) as port:
-        client = _Client(port, name.name)
+    with served(loop, name.name) as port, closing(_Client(port, name.name)) as client:
         while now < end:
             until = min(now + every, end)
             daily = now == start or now.date() != (now - every).date()
@@ -93,12 +92,12 @@ def served(loop: Loop, service: str) -> Iterator[int]:
         *(sys.executable, "-m", "lichen", "serve", service),
         *("-C", str(loop.project.root), "--target", loop.target, "--port", "0"),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
-    try:
-        yield _port(process)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+        try:
+            yield _port(process)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
 
 
 def _port(process: subprocess.Popen[str]) -> int:
@@ -115,6 +114,10 @@ class _Client:
     def __init__(self, port: int, service: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._service = service
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
     def ask(self, asked: Sequence[tuple[str, Instant]]) -> list[dict[str, Any]]:
         """Ask, in batches; returns the answers that are errors."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -17,6 +16,7 @@ from sqlglot import exp
 from lichen.adapters import duckcsv
 from lichen.core.errors import LakeError
 from lichen.core.sql import Prepared, col, lit, text
+from lichen.ports.durable import sync
 from lichen.ports.engine import NOTHING, Question, Records, Relations, Scan, Values
 from lichen.ports.lake import Column, Staged
 
@@ -70,6 +70,7 @@ class DuckDB:
         self._database.execute("set global TimeZone = 'UTC'")
         # Its guess of few questions is often wrong by thousands, and a loop over them never ends.
         self._database.execute("set global asof_loop_join_threshold = 0")
+        self._database.execute("set global parquet_metadata_cache = true")  # files never change
 
     def columns(
         self, query: Question, relations: Relations, values: Values = NOTHING
@@ -243,12 +244,3 @@ def _refuse_what_delta_cannot_hold(columns: Sequence[Column]) -> None:
                 f"the column {column.name!r} is {column.type}, which no stored table can hold",
                 hint=f"cast it: {column.name}::{better}{column.type.count('[]') * '[]'}",
             )
-
-
-def sync(path: Path) -> None:
-    """Make a file, or the names in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

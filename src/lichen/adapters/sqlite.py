@@ -157,7 +157,7 @@ class SqliteLedger:
             if clock is not None and now < clock:
                 raise LedgerError(
                     f"the time {iso(now)} is before this target's last run ({iso(clock)})",
-                    hint="leave --now away, or give a later time; the past is read in a branch",
+                    hint="leave --now away, or give a later time",
                 )
             token = (lease.token if lease is not None else 0) + 1
             values = {

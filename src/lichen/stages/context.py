@@ -94,6 +94,7 @@ class Context:
     resolve: Callable[[str], str]  # a name in a contract's reference to a node's id
     progress: Callable[[str], None] = field(default=lambda _: None)
     memo: dict[tuple[object, ...], Prepared] = field(default_factory=dict)
+    kept: dict[tuple[object, ...], Any] = field(default_factory=dict)  # the last training set
 
     def prepared(self, key: tuple[object, ...], make: Callable[[], exp.Query]) -> Prepared:
         """Return the text of a query, made when this key is first seen.
