@@ -148,7 +148,7 @@ def test_a_model_is_trained_and_judged(
 def test_the_search_never_reads_the_holdout(
     project: SmallProject, events: tuple[Event, ...], name: str
 ) -> None:
-    facts = project.loop().published()[f"models.{name}"].facts
+    facts = result(events, f"models.{name}").facts
     keys = msgspec.json.decode((folder(project, name) / "keys.json").read_bytes())
     search, held_out = keys["search"], keys["holdout"]
     assert set(search) & set(held_out) == set()
@@ -173,7 +173,7 @@ def test_what_was_stored_is_what_the_ledger_says(
     project: SmallProject, events: tuple[Event, ...]
 ) -> None:
     for name in TRAINED:
-        facts = project.loop().published()[f"models.{name}"].facts
+        facts = result(events, f"models.{name}").facts
         manifest = folder(project, name) / "model.json"
         assert hashlib.sha256(manifest.read_bytes()).hexdigest() == facts["sha256"]
         for file, sha256 in json.loads(manifest.read_text())["files"].items():
