@@ -180,7 +180,11 @@ class Loop:
 
     def _pinned(self, state: State) -> dict[str, Record]:
         pins = state.publication.pins if state.publication else {}
-        return {node: self.ledger.record(id_) for node, id_ in pins.items()}
+        newest = {
+            node: record for node, record in state.done.items() if record.id == pins.get(node)
+        }
+        older = {node: id_ for node, id_ in pins.items() if node not in newest}
+        return newest | {node: self.ledger.record(id_) for node, id_ in older.items()}
 
     def _library(self, state: State) -> Library:
         shelf = Shelf(self._pinned(state), self.lake)
