@@ -42,6 +42,7 @@ class SmallProject:
         """Begin an empty project in a folder."""
         self.root = root
         self._parts: dict[str, Any] = {}
+        self._last: Loop | None = None
         self.write("lichen.yml", "name: small\ntargets: {dev: {threads: 1}}")
 
     def write(self, path: str, text: str) -> None:
@@ -91,7 +92,8 @@ class SmallProject:
 
     def loop(self) -> Loop:
         """Open the project as it is now; lake, ledger and engine stay open."""
-        return dataclasses.replace(open_loop(self.root), _parts=self._parts)
+        self._last = dataclasses.replace(open_loop(self.root), _parts=self._parts)
+        return self._last
 
     def plan(self, now: str, *nodes: str) -> tuple[AnyStep, ...]:
         """Return what is due at a time."""
@@ -103,14 +105,14 @@ class SmallProject:
 
     def versions(self, node: str) -> list[dict[str, Any]]:
         """Return all stored rows of a node, those that are held back too, in their order."""
-        loop = self.loop()
+        loop = self._last or self.loop()
         query = exp.select("*").from_(rel(node)).order_by(col("_row"))
         relations = Shelf(loop.published(), loop.lake).relations([node])
         return [dict(row) for row in loop.engine.rows(query, relations)]
 
     def current(self, node: str, at: str | Instant) -> list[dict[str, Any]]:
         """Return the user columns of the rows that hold at a moment, sorted."""
-        loop = self.loop()
+        loop = self._last or self.loop()
         shelf = Shelf(loop.published(), loop.lake)
         held = current(shelf.versions(node), lit(instant(at)))
         users = [c for c in held.named_selects if not c.startswith("_")]
@@ -120,7 +122,7 @@ class SmallProject:
 
     def verdicts(self, node: str) -> list[dict[str, Any]]:
         """Return the verdicts on a node's rows."""
-        loop = self.loop()
+        loop = self._last or self.loop()
         relations = Shelf(loop.published(), loop.lake).relations([node])
         table = verdict_table(node)
         if table not in relations:
