@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import depot
-from conftest import Client, instance, logged, serving
+from running import Client, instance, logged, serving
 from sqlglot import exp
 
 from lichen.core.names import Name
