@@ -2,6 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+UNLABELLED = "select case when d.flight_id is null then 'never departed' \
+	else 'departed, but no arrival delay (diverted)' end as reason, count(*) as flights \
+	from scheduled s left join departed d using (flight_id) left join landed a using (flight_id) \
+	where a.flight_id is null group by reason order by flights desc"
+
 .PHONY: help demo test check dev clean lock
 
 help:  ## list the targets
@@ -17,6 +22,15 @@ help:  ## list the targets
 .venv/.dev: .venv/.core requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-compile --require-hashes --no-deps -r requirements/dev.txt
 	@touch $@
+
+demo: .venv/.core  ## set up .venv, then run the flights project and replay December 2013
+	@test ! -e flights || { echo "flights/ is there already: look at it with .venv/bin/lichen show -C flights,"; \
+	  echo "or remove it (rm -r flights) and make demo again"; exit 1; }
+	$(BIN)/lichen init flights --template flights
+	$(BIN)/lichen run -C flights --now 2013-12-01
+	$(BIN)/lichen replay late -C flights --from 2013-12-01 --to 2014-01-02 --every "12 hours"
+	@echo && echo "why flights have no label:" && $(BIN)/lichen query -C flights $(UNLABELLED)
+	@echo && $(BIN)/lichen show -C flights
 
 dev: .venv/.dev  ## set up .venv with everything that development needs
 

@@ -17,7 +17,7 @@ HEAVY = ("numpy", "pandas", "sklearn", "lightgbm", "optuna", "skops", "scipy", "
     "code",
     [
         "import lichen",
-        "import lichen; lichen.model(target='late')(lambda weather: lichen.auto(budget='5s'))",
+        "import lichen; lichen.model(target='late', metric='rmse')(lambda weather: lichen.auto())",
         "import lichen.stages.models.policy, lichen.stages.models.metric, lichen.ports.learner",
     ],
 )

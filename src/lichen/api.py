@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from lichen.core.time import duration
@@ -30,11 +30,11 @@ def auto(
 def model(
     *,
     target: str,
-    metric: str = "",
+    metric: str,
     features: Sequence[str] = (),
     slices: Sequence[str] = (),
     holdout: str | float = 0.2,
-    retrain: str | int | Sequence[str | int] = (),
+    retrain: str | Mapping[str, str | int | bool] | None = None,
     margin: float = 0.0,
     seed: int = 0,
 ) -> Callable[[F], F]:

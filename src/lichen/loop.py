@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any, assert_never, cast
 
 import msgspec
+from sqlglot import exp
 
 from lichen.core import graph
-from lichen.core.errors import LichenError, ProjectError, Where
+from lichen.core.errors import LedgerError, LichenError, ProjectError, Where
 from lichen.core.findings import as_json
 from lichen.core.names import Kind, Name
+from lichen.core.sql import Prepared
 from lichen.core.steps import (
     Adopt,
     AnyStep,
@@ -35,7 +37,7 @@ from lichen.core.steps import (
     Train,
     signature,
 )
-from lichen.core.time import Instant, instant, wall
+from lichen.core.time import Instant, instant, iso, wall
 from lichen.observe import Watch, World, observe
 from lichen.planner import below, plan
 from lichen.ports.engine import Engine
@@ -45,6 +47,7 @@ from lichen.ports.ledger import Ledger, Record, State
 from lichen.project import Project, read_project
 from lichen.readers.query import Answer, Library, query
 from lichen.readers.show import show
+from lichen.readers.summary import summary
 from lichen.stages.context import Context, Shelf
 from lichen.stages.features.spec import Features
 from lichen.stages.models.ask import Inquiry
@@ -77,6 +80,8 @@ class Loop:
     folder: Path
     threads: int | None = None
     _parts: dict[str, Any] = field(default_factory=dict)
+    _memo: dict[tuple[object, ...], Prepared] = field(default_factory=dict)
+    _kept: dict[tuple[object, ...], Any] = field(default_factory=dict)
     _watch: Watch = field(default_factory=Watch)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -108,6 +113,8 @@ class Loop:
         """Do what `plan` shows; returns what came of each step, in the order of their ends."""
         only, state = self.selected(nodes), self.ledger.state()
         now = _clock(state, now)
+        if state.clock is not None and now < state.clock:
+            raise _too_early(now, state.clock)
         run = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
         world = observe(self.project, state, now, self.folder, only)
         if not plan(self.project, self._facts(state, run, world, now, only), now, only):
@@ -130,6 +137,25 @@ class Loop:
         """Return what is known of a node, with so many of its current rows."""
         state, name = self.state(), self.project.node(node)
         return show(name, self._library(state), state, _known(state, now), rows=rows)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the project in one look: rows, findings, models, and how its services do."""
+        from lichen.stages.services.live import live
+
+        state = self.state()
+        records, now = self._pinned(state), _known(state, None)
+        shelf = Shelf(records, self.lake)
+
+        def live_of(service: Service, metric: str) -> Any:
+            inquiry = self.inquiry(service.model)
+            return live(inquiry, service.name.name, metric, shelf, now, self.engine)
+
+        def example_of(service: Service) -> str:
+            table = exp.to_identifier(service.name.name, quoted=True).sql()
+            answer = self.query(f"select prediction_id from predictions.{table} limit 1")  # noqa: S608
+            return str(answer.rows[0]["prediction_id"])
+
+        return summary(self.project, records, state, live_of, example_of)
 
     def clock(self, now: Instant | None = None) -> Instant:
         """Return the time at which a plan or a run made now would think that it is."""
@@ -154,7 +180,11 @@ class Loop:
 
     def _pinned(self, state: State) -> dict[str, Record]:
         pins = state.publication.pins if state.publication else {}
-        return {node: self.ledger.record(id_) for node, id_ in pins.items()}
+        newest = {
+            node: record for node, record in state.done.items() if record.id == pins.get(node)
+        }
+        older = {node: id_ for node, id_ in pins.items() if node not in newest}
+        return newest | {node: self.ledger.record(id_) for node, id_ in older.items()}
 
     def _library(self, state: State) -> Library:
         shelf = Shelf(self._pinned(state), self.lake)
@@ -205,6 +235,8 @@ class Loop:
             intend=intend,
             resolve=self._resolve,
             progress=lambda note: report(Event(step, note=note)),
+            memo=self._memo,
+            kept=self._kept,
         )
         if isinstance(step, Adopt | Publish):  # the ledger's own work: an error ends the run
             result = self._interpret(step, run, context)
@@ -401,6 +433,13 @@ def _clock(state: State, now: Instant | None) -> Instant:
         return instant(now)
     given = state.open[0].now if state.open else wall()
     return max(given, state.clock) if state.clock else given
+
+
+def _too_early(now: Instant, clock: Instant) -> LedgerError:
+    return LedgerError(
+        f"the time {iso(now)} is before this target's last run ({iso(clock)})",
+        hint="leave --now away, or give a later time",
+    )
 
 
 def _known(state: State, now: Instant | None) -> Instant:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 
 import msgspec
 
 from lichen.core import graph
-from lichen.core.contract.spec import Contract
-from lichen.core.fingerprint import digest
 from lichen.core.names import Kind, Name
 from lichen.core.steps import Adopt, AnyStep, Publish
 from lichen.core.time import Instant
@@ -66,24 +63,13 @@ def below(project: Project, name: Name) -> tuple[str, ...]:
     return tuple(found)
 
 
-def rules_of(contract: Contract | None) -> str:
-    """Return the fingerprint of a contract's rules, or "" without a contract.
-
-    Where a rule stands in its file and how it is described does not count.
-    """
-    if contract is None:
-        return ""
-    told = (dataclasses.replace(rule, description="") for rule in contract.rules)
-    return digest(*(_without_place(rule) for rule in told))
-
-
 def _plan_node(project: Project, name: Name, facts: Facts, now: Instant, so_far: Upcoming) -> None:
     node, print_ = project.nodes.get(name), project.prints[name]
     match node:
         case Source():
-            plan_source(node, print_.whole(), rules_of(node.contract), facts, so_far)
+            plan_source(node, print_.whole(), project.rules[name], facts, so_far)
         case Table():
-            reads, rules = below(project, name), rules_of(node.contract)
+            reads, rules = below(project, name), project.rules[name]
             plan_table(node, reads, print_, rules, facts, so_far)
         case Model():
             observed = facts.observed.get(str(name))
@@ -140,8 +126,3 @@ def _placed(project: Project, step: AnyStep, so_far: Upcoming) -> AnyStep:
     found = graph.downstream(project.reads, name)
     after = tuple(dict.fromkeys((*step.after, *refers)))
     return msgspec.structs.replace(step, after=after, downstream=tuple(map(str, found)))
-
-
-def _without_place(rule: object) -> str:
-    fields = dataclasses.fields(rule)  # type: ignore[arg-type]
-    return repr([(f.name, str(getattr(rule, f.name))) for f in fields if f.name != "where"])

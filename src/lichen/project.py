@@ -17,7 +17,7 @@ from sqlglot import exp
 
 from lichen.core import graph
 from lichen.core.contract.columns import check_columns
-from lichen.core.contract.spec import names_read
+from lichen.core.contract.spec import names_read, rules_of
 from lichen.core.errors import ProjectError, Where
 from lichen.core.fingerprint import Print, digest, fingerprint, normal
 from lichen.core.names import Kind, Name
@@ -58,7 +58,7 @@ class Project:
     """A project as declared: its nodes, which nodes each one reads, and what each one means.
 
     `refers` names the nodes that a contract's references look things up in: they come first, but
-    what they hold does not make anything stale.
+    what they hold does not make anything stale. `rules` are the fingerprints of contracts' rules.
     """
 
     root: Path
@@ -67,6 +67,7 @@ class Project:
     nodes: Mapping[Name, Node]
     reads: Mapping[Name, tuple[Name, ...]]
     refers: Mapping[Name, tuple[Name, ...]]
+    rules: Mapping[Name, str]
     prints: Mapping[Name, Print]
     columns: Mapping[Name, tuple[str, ...]]
 
@@ -107,6 +108,7 @@ def read_project(root: Path) -> Project:
         reads[name] = ()  # predictions and feedback: read like sources, so they make no cycle
     _refuse_cycles(reads, nodes)
     refers = {name: _refers(node, nodes) for name, node in nodes.items()}
+    rules = {name: rules_of(getattr(node, "contract", None)) for name, node in nodes.items()}
     schema = _Schema(nodes)
     prints: dict[Name, Print] = {}
     columns: dict[Name, tuple[str, ...]] = {}
@@ -119,7 +121,9 @@ def read_project(root: Path) -> Project:
             columns[name] = _service_columns(name)
             prints[name] = _leaf(name, dict.fromkeys(columns[name], ""), "")
         schema.columns[str(name)] = columns[name]
-    return Project(root, settings.name, settings.targets, nodes, reads, refers, prints, columns)
+    return Project(
+        root, settings.name, settings.targets, nodes, reads, refers, rules, prints, columns
+    )
 
 
 def _settings(root: Path) -> ProjectSettings:

@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -22,11 +22,11 @@ from sqlglot import exp
 
 from lichen.core.errors import ServiceError
 from lichen.core.names import Kind, Name
-from lichen.core.sql import col, lit, rel
+from lichen.core.sql import Prepared, col, lit, rel, text
 from lichen.core.steps import Blocked, Failed
 from lichen.core.time import Instant, instant, iso
 from lichen.loop import Event, Loop
-from lichen.stages.context import Shelf
+from lichen.stages.context import NOW, Shelf
 from lichen.stages.models.ask import Inquiry
 from lichen.stages.outcomes.narrow import narrowed
 from lichen.stages.outcomes.questions import questions
@@ -65,8 +65,7 @@ def replay(
     done, waiting, now = Replayed(), _Waiting(), start
     due = _Due(loop, inquiry, start, end)
     tables = (*inquiry.nodes, str(Name(Kind.predictions, name.name)))
-    with served(loop, name.name) as port:
-        client = _Client(port, name.name)
+    with served(loop, name.name) as port, closing(_Client(port, name.name)) as client:
         while now < end:
             until = min(now + every, end)
             daily = now == start or now.date() != (now - every).date()
@@ -93,12 +92,12 @@ def served(loop: Loop, service: str) -> Iterator[int]:
         *(sys.executable, "-m", "lichen", "serve", service),
         *("-C", str(loop.project.root), "--target", loop.target, "--port", "0"),
     ]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
-    try:
-        yield _port(process)
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:  # noqa: S603 - our own
+        try:
+            yield _port(process)
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
 
 
 def _port(process: subprocess.Popen[str]) -> int:
@@ -115,6 +114,10 @@ class _Client:
     def __init__(self, port: int, service: str) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self._service = service
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
 
     def ask(self, asked: Sequence[tuple[str, Instant]]) -> list[dict[str, Any]]:
         """Ask, in batches; returns the answers that are errors."""
@@ -183,6 +186,7 @@ class _Waiting:
 
     def __init__(self) -> None:
         self._keys: set[str] = set()
+        self._made: tuple[object, Prepared] | None = None
 
     def add(self, asked: Sequence[tuple[str, Instant]]) -> None:
         """Wait for the outcomes of these."""
@@ -194,22 +198,25 @@ class _Waiting:
             return []
         shelf = Shelf(loop.published(), loop.lake)
         asked = Table.from_pydict({"key": Array(sorted(self._keys), DataType.utf8())})
-        inputs = {node: shelf.versions(node) for node in _read(inquiry)}
-        keys = exp.select(col("key")).from_(rel("_waiting"))
-        query = questions(inquiry.outcome, narrowed(inquiry.outcome, inputs, keys), lit(now))
-        rows = (
-            exp.select(
-                col("_key"),
-                exp.alias_(exp.cast(col("_label"), "double"), "label"),
-                "_label_known_at",
-            )
-            .from_(query.subquery("q"))
-            .where(col("_label_known_at").is_(exp.null()).not_(), col("_key").isin(query=keys))
-            .order_by(col("_label_known_at"))
-        )
-        found = loop.engine.rows(rows, {**shelf.relations(inputs), "_waiting": asked})
+        relations = {**shelf.relations(_read(inquiry)), "_waiting": asked}
+        found = loop.engine.rows(self._query(inquiry, shelf), relations, {"now": iso(now)})
         self._keys -= {row["_key"] for row in found}
         return [(r["_key"], float(r["label"]), instant(r["_label_known_at"])) for r in found]
+
+    def _query(self, inquiry: Inquiry, shelf: Shelf) -> Prepared:
+        """The labels of the keys in `_waiting`; made again only for other columns."""
+        nodes = _read(inquiry)
+        shapes = tuple(shelf.shape(node) for node in nodes)
+        if self._made is None or self._made[0] != shapes:
+            inputs = {node: shelf.versions(node) for node in nodes}
+            keys = exp.select(col("key")).from_(rel("_waiting"))
+            query = questions(inquiry.outcome, narrowed(inquiry.outcome, inputs, keys), NOW)
+            label = exp.alias_(exp.cast(col("_label"), "double"), "label")
+            known = col("_label_known_at").is_(exp.null()).not_()
+            rows = exp.select(col("_key"), label, "_label_known_at").from_(query.subquery("q"))
+            rows = rows.where(known, col("_key").isin(query=keys)).order_by(col("_label_known_at"))
+            self._made = (shapes, Prepared(text(rows)))
+        return self._made[1]
 
 
 def _read(inquiry: Inquiry) -> tuple[str, ...]:

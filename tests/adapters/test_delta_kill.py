@@ -12,8 +12,9 @@ from pathlib import Path
 import duckdb
 from deltalake import DeltaTable
 
-from lichen.adapters.delta import DeltaLake, fsync
+from lichen.adapters.delta import DeltaLake
 from lichen.adapters.duckdb import DuckDB
+from lichen.ports import durable
 from lichen.testing.engine import sql
 from lichen.testing.lake import TABLE
 
@@ -43,7 +44,7 @@ def write_for_ever(root: Path, notes: Path, wait_in: str | None) -> None:
             phase("logged")
         if path.name == "_last_checkpoint":
             phase("checkpoint")
-        fsync(path)
+        durable.sync(path)
 
     lake, engine = DeltaLake(root, sync=sync), DuckDB(threads=1)
     lake.sweep(TABLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import random
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from market_oracle import Line
 from market_world import EARLY, LATE, Asked, World, line, the_market
 
+from lichen.desk import Desk
 from lichen.lineage.origin import LineageError, Origin
 from lichen.lineage.why import why
 
@@ -94,10 +96,39 @@ def test_a_row_that_the_caller_gave_leads_to_no_source(world: World) -> None:
     asked = Asked("given", "o60", EARLY[1].at, 1)
     answer = world.answer(asked)
     world.market.log({**line(asked, answer, {}), "key": None})
-    found = why(world.loop, "predictions.fined:given")
+    found = world.why("given")
     assert found.told["reproduced"] is True
     expected = {name: set(lines) for name, lines in answer.lines.items()}
     assert parts(found) == {**expected, "request": set()}
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.drop")  # DuckDB's
+def test_what_the_service_itself_answered_and_logged(world: World) -> None:
+    """Keys in memory and long ago, and a whole row whose amount is not what the tables hold."""
+    questions = [
+        Asked("", "o405", datetime.fromisoformat("2020-03-12T05:00Z"), 2),
+        Asked("", "o30", datetime.fromisoformat("2020-02-06T00:00Z"), 2),
+    ]
+    instances: list[dict[str, Any]] = [{"key": q.key, "at": q.at.isoformat()} for q in questions]
+    row = {**world.answer(questions[0]).request, "amount": 55.5}
+    instances.append({"row": row, "at": questions[0].at.isoformat()})
+    desk = Desk(world.loop)
+    answers = desk.predict("fined", json.dumps({"instances": instances}).encode())
+    desk.close()
+    ids = [getattr(answer, "prediction_id", "") for answer in answers]
+    for asked, id_ in zip(questions, ids, strict=False):
+        found = world.why(id_)
+        assert found.told["differences"] == []
+        assert found.told["reproduced"] is True
+        lines = world.answer(asked).lines
+        assert parts(found) == {name: set(each) for name, each in lines.items()}
+    given = world.why(ids[2])
+    assert given.told["reproduced"] is True
+    request, order = given.inputs[1], given.inputs[5]
+    assert request.told["looked_up"] is False
+    assert [d["column"] for d in request.told["differences"]] == ["amount"]
+    assert order.told["values"] == {"amount": 55.5, "twice": 111.0}
+    assert parts(given)["request"] == set()
 
 
 def test_files_are_told_as_they_were_landed(world: World) -> None:

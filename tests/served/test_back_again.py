@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import depot
-from running import Client, instance, logged, serving
+from depot_service import Client, instance, logged, serving
 from sqlglot import exp
 
 from lichen.core.names import Name

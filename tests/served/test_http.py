@@ -11,7 +11,7 @@ from typing import Any
 
 import depot
 import pytest
-from running import Client, instance, logged, serving
+from depot_service import Client, instance, logged, serving
 
 DAY = timedelta(days=1)
 PARCELS = depot.parcels(depot.NOW, depot.NOW + DAY)

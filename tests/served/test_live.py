@@ -10,7 +10,7 @@ from typing import Any
 
 import depot
 import pytest
-from running import instance
+from depot_service import instance
 from sklearn.metrics import roc_auc_score
 
 from lichen.core.names import Name

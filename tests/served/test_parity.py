@@ -144,7 +144,7 @@ def test_a_retraction_brings_back_what_was_outshone(loop: Loop) -> None:
         loop.run("sources.tiers", now=now)
         asked = [Asked(depot.NOW + timedelta(hours=h), None, row) for h in hours]
         _, (table,) = answered(state, pinned(loop, now), asked)
-        return [value.as_py() for value in table.column("customer__tier")]
+        return list(table.column("customer__tier").to_pylist())
 
     depot.write_rows(loop.project.root, "tiers", "x", rows)
     assert tiers(depot.NOW, 1) == ["silver"]

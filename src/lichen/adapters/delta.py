@@ -19,6 +19,7 @@ from lichen.adapters.deltalog import Log, entry, problems
 from lichen.adapters.deltatypes import difference, schema_of
 from lichen.core.errors import LakeError
 from lichen.core.findings import Finding, Severity
+from lichen.ports.durable import sync
 from lichen.ports.lake import Commit, Staged
 
 # Opening a table and each commit read the log since its last checkpoint.
@@ -30,19 +31,10 @@ _APPEND, _REPLACE = "append", "overwrite"  # deltalake's words
 _WORD = re.compile(r"[\w-]+")
 
 
-def fsync(path: Path) -> None:
-    """Make a file, or the names in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 class DeltaLake:
     """Tables as Delta folders `ROOT/kind/name`; the Parquet files come from the engine."""
 
-    def __init__(self, root: Path, *, sync: Callable[[Path], None] = fsync) -> None:
+    def __init__(self, root: Path, *, sync: Callable[[Path], None] = sync) -> None:
         """Use the folder `root`; `sync` makes one file or folder durable."""
         self.root = root.absolute()
         self._sync = sync

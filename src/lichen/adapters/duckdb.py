@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,13 @@ from sqlglot import exp
 
 from lichen.adapters import duckcsv
 from lichen.core.errors import LakeError
-from lichen.core.sql import col, lit, text
-from lichen.ports.engine import Records, Relations, Scan
+from lichen.core.sql import Prepared, col, lit, text
+from lichen.ports.durable import sync
+from lichen.ports.engine import NOTHING, Question, Records, Relations, Scan, Values
 from lichen.ports.lake import Column, Staged
 
 ROW_GROUP = 122_880
+_NAMED = re.compile(r"\$([a-z_][a-z0-9_]*)")
 MOMENT = "TIMESTAMP WITH TIME ZONE"
 # What DuckDB may compute but a Delta table cannot hold, and what to cast it to.
 _CAST = {
@@ -62,32 +65,40 @@ class DuckDB:
             config["memory_limit"] = memory
         if temp is not None:
             config["temp_directory"] = str(temp)
+        self._described: dict[tuple[object, ...], tuple[Column, ...]] = {}
         self._database = duckdb.connect(":memory:", config=config)
         self._database.execute("set global TimeZone = 'UTC'")
         # Its guess of few questions is often wrong by thousands, and a loop over them never ends.
         self._database.execute("set global asof_loop_join_threshold = 0")
+        self._database.execute("set global parquet_metadata_cache = true")  # files never change
 
-    def columns(self, query: exp.Query, relations: Relations) -> tuple[Column, ...]:
+    def columns(
+        self, query: Question, relations: Relations, values: Values = NOTHING
+    ) -> tuple[Column, ...]:
         """Return the columns of the result without running the query."""
         with self._cursor(relations) as cursor:
-            return _describe(cursor, text(query))
+            return _describe(cursor, *_spelled(query, values))
 
-    def arrow(self, query: exp.Query, relations: Relations) -> Table:
+    def arrow(self, query: Question, relations: Relations, values: Values = NOTHING) -> Table:
         """Run the query; returns an Arrow table."""
         with self._cursor(relations) as cursor:
-            return Table.from_arrow(cursor.sql(text(query)))
+            spelled, bound = _spelled(query, values)
+            return Table.from_arrow(cursor.sql(spelled, params=bound or None))
 
-    def rows(self, query: exp.Query, relations: Relations) -> Sequence[dict[str, Any]]:
+    def rows(
+        self, query: Question, relations: Relations, values: Values = NOTHING
+    ) -> Sequence[dict[str, Any]]:
         """Run the query; returns its rows as dicts of Python values. For small results."""
-        table = self.arrow(query, relations)
+        table = self.arrow(query, relations, values)
         names = table.column_names
-        values = [_python(table.column(i)) for i in range(len(names))]
-        return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+        found = [_python(table.column(i)) for i in range(len(names))]
+        return [dict(zip(names, row, strict=True)) for row in zip(*found, strict=True)]
 
-    def frame(self, query: exp.Query, relations: Relations) -> Any:
+    def frame(self, query: Question, relations: Relations, values: Values = NOTHING) -> Any:
         """Run the query; returns a pandas DataFrame."""
         with self._cursor(relations) as cursor:
-            found = cursor.sql(text(query))
+            spelled, bound = _spelled(query, values)
+            found = cursor.sql(spelled, params=bound or None)
             moments = [c for c, t in zip(found.columns, found.types, strict=True) if t == MOMENT]
             if not moments:
                 return found.df()
@@ -103,16 +114,19 @@ class DuckDB:
                 frame[name] = frame[name].dt.tz_localize("UTC")
             return frame
 
-    def write(self, query: exp.Query, relations: Relations, path: Path) -> Staged:
+    def write(
+        self, query: Question, relations: Relations, path: Path, values: Values = NOTHING
+    ) -> Staged:
         """Run the query into one Parquet file at `path` and make the file durable.
 
         Rows keep the order of the query. An error leaves no file behind.
         """
+        spelled, bound = _spelled(query, values)
         with self._cursor(relations) as cursor:
-            columns = _describe(cursor, text(query))
+            columns = self._columns_of(cursor, query, relations, (spelled, bound))
             _refuse_what_delta_cannot_hold(columns)
             try:
-                rows = _copy(cursor, text(query), path)
+                rows = _copy(cursor, spelled, bound, path)
                 sync(path)
                 sync(path.parent)
             except BaseException:
@@ -126,6 +140,22 @@ class DuckDB:
         with self._cursor({}) as cursor:
             return duckcsv.read(cursor, path, delimiter)
 
+    def _columns_of(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        query: Question,
+        relations: Relations,
+        spelled: tuple[str, dict[str, Any]],
+    ) -> tuple[Column, ...]:
+        """Return the columns of a result; those of a prepared query over the same are known."""
+        if not isinstance(query, Prepared):
+            return _describe(cursor, *spelled)
+        read = ((n, r.columns if isinstance(r, Scan) else "") for n, r in relations.items())
+        key = (query.text, tuple(sorted(read, key=str)))
+        if key not in self._described:
+            self._described[key] = _describe(cursor, *spelled)
+        return self._described[key]
+
     @contextmanager
     def _cursor(self, relations: Relations) -> Iterator[duckdb.DuckDBPyConnection]:
         cursor = self._database.cursor()
@@ -133,7 +163,7 @@ class DuckDB:
             for name, relation in relations.items():
                 if isinstance(relation, Scan):
                     view = exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
-                    cursor.execute(f"create temp view {view} as {text(scan(relation))}")
+                    cursor.execute(f"create temp view {view} as {_view(relation)}")
                 else:
                     cursor.register(name, relation)
             yield cursor
@@ -158,24 +188,51 @@ def scan(stored: Scan) -> exp.Select:
         return exp.select(*empty).where(exp.false())
     files = exp.array(*(lit(str(path)) for path in stored.files))
     parquet = exp.Table(this=exp.Anonymous(this="read_parquet", expressions=[files]))
-    return exp.select(
-        *(
-            exp.alias_(exp.cast(col(c.name), c.type, dialect="duckdb"), c.name, quoted=True)
-            for c in stored.columns
-        )
-    ).from_(parquet)
+    return exp.select(*(_typed(column) for column in stored.columns)).from_(parquet)
 
 
-def _describe(cursor: duckdb.DuckDBPyConnection, query: str) -> tuple[Column, ...]:
-    return tuple(Column(row[0], row[1]) for row in cursor.execute(f"describe {query}").fetchall())
+def _spelled(query: Question, values: Values) -> tuple[str, dict[str, Any]]:
+    """Return the text of a query and the values that it names."""
+    spelled = query.text if isinstance(query, Prepared) else text(query)
+    return spelled, {name: values[name] for name in set(_NAMED.findall(spelled)) & set(values)}
 
 
-def _copy(cursor: duckdb.DuckDBPyConnection, query: str, path: Path) -> int:
+def _view(stored: Scan) -> str:
+    """Return the text of `scan`; its parts repeat from call to call, and are kept."""
+    if not stored.files:
+        return text(scan(stored))
+    files = ", ".join(map(_literal, stored.files))
+    return f"{_select_list(stored.columns)} from read_parquet([{files}])"
+
+
+@lru_cache(maxsize=10_000)
+def _literal(path: Path) -> str:
+    return text(lit(str(path)))
+
+
+@lru_cache(maxsize=1_000)
+def _select_list(columns: tuple[Column, ...]) -> str:
+    return text(exp.select(*(_typed(column) for column in columns)))
+
+
+def _typed(column: Column) -> exp.Expr:
+    value = exp.cast(col(column.name), column.type, dialect="duckdb")
+    return exp.alias_(value, column.name, quoted=True)
+
+
+def _describe(
+    cursor: duckdb.DuckDBPyConnection, query: str, bound: dict[str, Any]
+) -> tuple[Column, ...]:
+    found = cursor.execute(f"describe {query}", bound).fetchall()
+    return tuple(Column(row[0], row[1]) for row in found)
+
+
+def _copy(cursor: duckdb.DuckDBPyConnection, query: str, bound: dict[str, Any], path: Path) -> int:
     target = lit(str(path)).sql(dialect="duckdb")
     copy = (
         f"copy ({query}) to {target} (format parquet, compression zstd, row_group_size {ROW_GROUP})"
     )
-    found = cursor.execute(copy).fetchone()
+    found = cursor.execute(copy, bound).fetchone()
     return int(found[0]) if found else 0
 
 
@@ -187,12 +244,3 @@ def _refuse_what_delta_cannot_hold(columns: Sequence[Column]) -> None:
                 f"the column {column.name!r} is {column.type}, which no stored table can hold",
                 hint=f"cast it: {column.name}::{better}{column.type.count('[]') * '[]'}",
             )
-
-
-def sync(path: Path) -> None:
-    """Make a file, or the names in a folder, survive a power cut."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -75,6 +75,7 @@ _PUBLICATIONS = sa.Table(
     sa.Column("pins", sa.LargeBinary, nullable=False),
 )  # fmt: skip
 
+MOUNTS = Path("/proc/mounts")
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse.sshfs", "afs", "ceph"}
 
 
@@ -156,7 +157,7 @@ class SqliteLedger:
             if clock is not None and now < clock:
                 raise LedgerError(
                     f"the time {iso(now)} is before this target's last run ({iso(clock)})",
-                    hint="leave --now away, or give a later time; the past is read in a branch",
+                    hint="leave --now away, or give a later time",
                 )
             token = (lease.token if lease is not None else 0) + 1
             values = {
@@ -362,8 +363,7 @@ def file_system(path: Path, mounts: str) -> str:
 
 
 def _refuse_network(path: Path) -> None:
-    mounts = Path("/proc/mounts")
-    kind = file_system(path.resolve(), mounts.read_text()) if mounts.exists() else ""
+    kind = file_system(path.resolve(), MOUNTS.read_text()) if MOUNTS.exists() else ""
     if kind in _NETWORK:
         raise LedgerError(
             f"the ledger {path} lies on a network file system ({kind}), where SQLite loses data",

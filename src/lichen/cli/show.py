@@ -14,7 +14,7 @@ from lichen.cli.query import cell
 
 
 def show(
-    node: str,
+    node: str | None = None,
     *,
     rows: Annotated[int, Parameter(name="--rows", help="Show so many of its rows.")] = 0,
     now: Now = None,
@@ -22,18 +22,27 @@ def show(
 ) -> int:
     """Show a node: version, schema, contract and quarantine, or a model's metrics.
 
+    Without a node: the project in one look.
+
     --json: one object. Always {"node", "kind", "file", "inputs", "downstream", "state", "version",
     "now", "run", "stale_because_of", "last_attempt", "settings"}; a table or source adds "rows",
     "versions", "schema", "contract", "findings", "quarantine" and with --rows "current";
     features and outcomes "columns"; a model "metrics": {NAME: {"value", "low", "high"}} on the
     holdout, "baseline", "plain", "candidates", "cutoff", "card"; a service "serving",
-    "decision", "reason".
+    "decision", "reason". Without a node: {"project", "now", "rows", "quarantine", "warnings",
+    "models", "services", "trouble"}.
 
     Parameters
     ----------
     node
         As NAME, where that names one node, or as KIND.NAME.
     """
+    if node is None:
+        from lichen.cli.summary import tell
+
+        seen = options.open().summary()
+        emit(seen) if options.json else tell(seen, options.folder)
+        return 0
     told = options.open().show(node, rows=rows, now=moment(now))
     if options.json:
         emit(told)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlglot
 from sqlglot import exp
@@ -15,6 +16,21 @@ from lichen.core.time import iso
 
 DIALECT = "duckdb"
 SYSTEM = ("_row", "_key", "_known_at", "_arrived_at", "_deleted", "_from")
+
+
+class Prepared(NamedTuple):
+    """SQL text that was made from a tree once; each `$name` is bound to a value when it runs."""
+
+    text: str
+
+
+def given(name: str, type_: str) -> exp.Expr:
+    """Return a value that is bound when the query runs.
+
+    >>> text(given("now", "timestamptz"))
+    'CAST($now AS TIMESTAMPTZ)'
+    """
+    return exp.cast(exp.Placeholder(this=name), type_, dialect=DIALECT)
 
 
 def parse_select(text: str, path: Path, *, first_line: int = 1) -> exp.Select:

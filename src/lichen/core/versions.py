@@ -101,6 +101,16 @@ def spans(versions: exp.Query, known: exp.Expr | None = None) -> exp.Select:
     )
 
 
+def of_keys(versions: exp.Query, keys: exp.Query) -> exp.Select:
+    """Return the versions of some keys, by way of their row ids.
+
+    Row ids grow with every commit, so an engine knows where they lie and reads little else.
+    """
+    rows = exp.select(col("_row")).from_(versions.subquery("k")).where(col("_key").isin(query=keys))
+    found = exp.select(*map(col, versions.named_selects)).from_(versions.subquery("v"))
+    return found.where(col("_row").isin(query=rows))
+
+
 def current(versions: exp.Query, at: exp.Expr) -> exp.Select:
     """Return the rows that are current at one moment, known by then."""
     held = spans(versions)

@@ -8,14 +8,14 @@ is the same as from everything, as long as only rows that meet the conditions ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from arro3.core import Table
 from sqlglot import exp
 
-from lichen.core.sql import col, rel
+from lichen.core.sql import col, columns_in, rel
 from lichen.core.versions import columns_of, stored
 from lichen.ports.engine import Engine
 from lichen.stages.context import Shelf
@@ -62,12 +62,15 @@ def narrow(
     shelf: Shelf,
     engine: Engine,
     more: Mapping[str, Any],
+    also: Iterable[str] = (),
 ) -> Narrow:
     """Read what a resolved SELECT needs for the rows that meet all the conditions.
 
-    `more` holds the relations that the predicates read.
+    `more` holds the relations that the predicates read; `also` names columns that are read besides
+    those of the SELECT.
     """
-    search = _Search(sides(select), shelf, engine, more)
+    read = columns_in(select).union(name.lower() for name in also)
+    search = _Search(sides(select), read, shelf, engine, more)
     search.begin(conditions)
     while search.follow_joins():
         pass
@@ -77,6 +80,7 @@ def narrow(
 @dataclass
 class _Search:
     sides: tuple[Side, ...]
+    read_columns: frozenset[str]
     shelf: Shelf
     engine: Engine
     more: Mapping[str, Any]
@@ -129,9 +133,12 @@ class _Search:
                 inputs[node] = versions
                 relations |= self.shelf.relations([node])
             else:
-                inputs[node] = stored(node, columns_of(versions))
+                inputs[node] = stored(node, self._columns(versions))
                 relations[node] = self._together([t for t in tables if t is not None])
         return Narrow(inputs, relations)
+
+    def _columns(self, versions: exp.Query) -> list[str]:
+        return [name for name in columns_of(versions) if name.lower() in self.read_columns]
 
     def _together(self, tables: Sequence[Table]) -> Table:
         if len(tables) == 1:
@@ -148,7 +155,7 @@ class _Search:
         versions = self.shelf.versions(node)
         keys = exp.select(col("_key")).from_(versions.subquery("k")).where(condition)
         query = (
-            exp.select(*map(col, versions.named_selects))
+            exp.select(*map(col, stored(node, self._columns(versions)).named_selects))
             .from_(versions.copy().subquery("v"))
             .where(col("_key").isin(query=keys))
         )

@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from lichen.core.derive import qualified, resolved
 from lichen.core.names import Name
-from lichen.core.sql import col, lit, rel
+from lichen.core.sql import col, columns_in, lit, rel
 from lichen.core.time import Instant, short
 from lichen.core.versions import before
 from lichen.lineage.archive import Archive
@@ -42,8 +42,7 @@ def of_prediction(archive: Archive, table: Name, id_: str) -> Origin:
     model = archive.record(str(told.model), told.model_version)
     question, request = asked_then(archive, inquiry.outcome, shelf, told)
     features = [_features(archive, each, shelf, question, told) for each in inquiry.features]
-    parts = [request, *features]
-    unequal = [d for part in parts for d in part.told.get("differences", ())]
+    unequal = [d for part in features for d in part.told.get("differences", ())]
     changed = archive.loop.project.prints[told.model].whole() != model.body.get("fingerprint")
     extra: dict[str, Any] = {
         **_said(told),
@@ -54,7 +53,7 @@ def of_prediction(archive: Archive, table: Name, id_: str) -> Origin:
     if changed:
         extra["reason"] = "the definitions changed since this model was trained; these are today's"
     origin = pedigree(archive, model)
-    return Origin(str(table), told.drained, (origin, *parts), extra)
+    return Origin(str(table), told.drained, (origin, request, *features), extra)
 
 
 def _said(told: Logged) -> dict[str, Any]:
@@ -104,7 +103,9 @@ def _compiled(
         return compiled(features, {}), relations
     inputs = inputs_of(archive, features.name, shelf)
     tree, conditions = _place(features, inputs, question)
-    near = narrow(tree, conditions, shelf, archive.loop.engine, relations)
+    moments = [t for t in (features.event_time, features.known_at) if t is not None]
+    also = columns_in(features.select).union(*map(columns_in, moments))
+    near = narrow(tree, conditions, shelf, archive.loop.engine, relations, also)
     each = compiled(features, near.inputs)
     assert each.held is not None
     relations[SPANS] = archive.loop.engine.arrow(each.held, near.relations)

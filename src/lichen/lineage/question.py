@@ -22,6 +22,7 @@ from lichen.lineage.nodes import definition
 from lichen.lineage.origin import LineageError, Origin
 from lichen.lineage.rows import by_input
 from lichen.stages.context import Shelf
+from lichen.stages.outcomes.lookup import without_label
 from lichen.stages.outcomes.questions import request_columns
 from lichen.stages.outcomes.spec import Outcome
 
@@ -47,7 +48,10 @@ class Question:
 def asked_then(
     archive: Archive, outcome: Outcome, shelf: Shelf, told: Logged
 ) -> tuple[Question, Origin]:
-    """Return the question that was asked, and where its row came from."""
+    """Return the question that was asked, and where its row came from.
+
+    A row that is not what the tables hold for its key was given by the caller.
+    """
     inputs = inputs_of(archive, outcome.name, shelf)
     name, extra = str(outcome.name), definition(archive, outcome.name)
     if told.key is not None:
@@ -55,12 +59,17 @@ def asked_then(
         if found is not None:
             question, wanted = found
             unequal = differences("request", told.request, question.values)
-            extra |= {"values": question.values, "differences": unequal}
-            children = by_input(archive, shelf.records, wanted)
-            return question, Origin(name, None, children, extra)
+            if not unequal:
+                extra |= {"values": question.values, "looked_up": True}
+                children = by_input(archive, shelf.records, wanted)
+                return question, Origin(name, None, children, extra)
+            extra |= {"differences": unequal}
     shown = request_columns(outcome, inputs)
     row = _given(archive, outcome, inputs, shelf, shown, told)
-    extra |= {"values": told.request, "reason": "the caller gave the row with the question"}
+    reason = "the caller gave this row; it is not what the tables hold for its key"
+    if "differences" not in extra:
+        reason = "the caller gave this row"
+    extra |= {"values": told.request, "looked_up": False, "reason": reason}
     return Question(told.at, row, told.request), Origin(name, None, (), extra)
 
 
@@ -73,9 +82,10 @@ def _looked_up(
 ) -> tuple[Question, dict[str, set[int]]] | None:
     """Return the outcome's row of a key as it was known at the moment, and the rows behind it."""
     shown = request_columns(outcome, inputs)
-    tree = qualified(outcome.select, inputs, where=outcome.where)
+    asking = without_label(outcome, inputs)
+    tree = qualified(asking.select, inputs, where=outcome.where)
     near = narrow(tree, _of_key(outcome, tree, told), shelf, archive.loop.engine, {})
-    held = derive(outcome.select, near.inputs, outcome.key, where=outcome.where)
+    held = derive(asking.select, near.inputs, outcome.key, where=outcome.where)
     then = (
         exp.select(*map(col, (*shown, "_from")))
         .from_(held.subquery("h"))
@@ -87,8 +97,7 @@ def _looked_up(
     if not table.num_rows:
         return None
     values = {name: table.column(name)[0].as_py() for name in shown}
-    used = [s if _decides(s, tree, shown) else None for s in sides(tree)]
-    wanted = wanted_rows(used, [table.column("_from")[0].as_py()])
+    wanted = wanted_rows(sides(tree), [table.column("_from")[0].as_py()])
     return Question(told.at, table.select(list(shown)), values), wanted
 
 
@@ -101,16 +110,6 @@ def _of_key(outcome: Outcome, tree: exp.Select, told: Logged) -> list[Condition]
         return Condition(value, lambda v: exp.cast(v, "varchar").eq(exp.Literal.string(text)))
 
     return [condition(n, text) for n, text in zip(outcome.key, parts, strict=False)]
-
-
-def _decides(side: Side, tree: exp.Select, shown: Sequence[str]) -> bool:
-    """Return whether a relation is part of what was asked: a label's is not."""
-    if not side.outer:
-        return True
-    trees = [p for p in tree.selects if p.alias_or_name in shown]
-    trees += [clause for name in ("where",) if (clause := tree.args.get(name))]
-    trees += [s.join.args["on"] for s in sides(tree) if s.join and s.alias != side.alias]
-    return any(c.table == side.alias for each in trees for c in each.find_all(exp.Column))
 
 
 def _given(
@@ -149,13 +148,13 @@ def inputs_of(archive: Archive, name: Name, shelf: Shelf) -> dict[str, exp.Query
 
 
 def wanted_rows(
-    places: Sequence[Side | None], origins: Iterable[Sequence[int | None]]
+    places: Sequence[Side], origins: Iterable[Sequence[int | None]]
 ) -> dict[str, set[int]]:
     """Return the row ids of each node, given for each result row one id per relation in FROM."""
-    wanted: dict[str, set[int]] = {side.node: set() for side in places if side is not None}
+    wanted: dict[str, set[int]] = {side.node: set() for side in places}
     for origin in origins:
         for side, id_ in zip(places, origin, strict=True):
-            if side is not None and id_ is not None:
+            if id_ is not None:
                 wanted[side.node].add(id_)
     return wanted
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from sqlglot import exp
 
+from lichen.core.sql import Prepared
 from lichen.ports.lake import Column, Staged
 
 
@@ -34,22 +35,34 @@ class Records(NamedTuple):
     rejects: Any
 
 
+# A tree, or text that was made from one; `$names` in it are bound to values.
+Question = exp.Query | Prepared
+Values = Mapping[str, str | int | float | None]
+NOTHING: Values = {}
+
+
 class Engine(Protocol):
     """Runs queries in Lichen's dialect (DuckDB); times are UTC."""
 
-    def columns(self, query: exp.Query, relations: Relations) -> tuple[Column, ...]:
+    def columns(
+        self, query: Question, relations: Relations, values: Values = NOTHING
+    ) -> tuple[Column, ...]:
         """Return the columns of the result without running the query."""
 
-    def arrow(self, query: exp.Query, relations: Relations) -> Any:
+    def arrow(self, query: Question, relations: Relations, values: Values = NOTHING) -> Any:
         """Run the query; returns an Arrow table (arro3.core.Table)."""
 
-    def rows(self, query: exp.Query, relations: Relations) -> Sequence[dict[str, Any]]:
+    def rows(
+        self, query: Question, relations: Relations, values: Values = NOTHING
+    ) -> Sequence[dict[str, Any]]:
         """Run the query; returns its rows as dicts of Python values. For small results."""
 
-    def frame(self, query: exp.Query, relations: Relations) -> Any:
+    def frame(self, query: Question, relations: Relations, values: Values = NOTHING) -> Any:
         """Run the query; returns a pandas DataFrame."""
 
-    def write(self, query: exp.Query, relations: Relations, path: Path) -> Staged:
+    def write(
+        self, query: Question, relations: Relations, path: Path, values: Values = NOTHING
+    ) -> Staged:
         """Run the query into one Parquet file at `path` and make the file durable."""
 
     def csv(self, path: Path, *, delimiter: str = ",") -> Records:

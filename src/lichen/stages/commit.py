@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lichen.core.findings import as_json
+from lichen.core.findings import Severity, as_json
 from lichen.core.steps import AnyStep, Done
 from lichen.ports.facts import Leaves
 from lichen.ports.lake import Staged
@@ -64,10 +64,8 @@ def _facts(step: AnyStep, effect: Effect, ctx: Context) -> dict[str, Any]:
     old: Mapping[str, Any] = before.facts if before is not None else {}
     sequence = int(getattr(step, "sequence"))  # noqa: B009
     added = effect.staged.rows if effect.staged is not None else 0
-    held = dict(effect.judgement.held_back)
-    if not effect.whole:
-        for rule, count in old.get("held_back", {}).items():
-            held[rule] = held.get(rule, 0) + count
+    warned = {f.rule: f.count for f in effect.judgement.findings if f.severity is Severity.warn}
+    earlier: Mapping[str, Any] = {} if effect.whole else old
     return {
         "columns": [tuple(c) for c in effect.staged.columns] if effect.staged else old["columns"],
         "rows": added if effect.replace else old.get("rows", 0) + added,
@@ -75,9 +73,19 @@ def _facts(step: AnyStep, effect: Effect, ctx: Context) -> dict[str, Any]:
         "epoch": sequence if effect.whole or before is None else old["epoch"],
         "seen": dict(effect.seen),
         "leaves": {step.node: sequence} if _changed(effect, added, old) else old["leaves"],
-        "held_back": held,
+        "held_back": _added(effect.judgement.held_back, earlier.get("held_back", {})),
+        "warned": _added(warned, earlier.get("warned", {})),
         **effect.facts,
     }
+
+
+def _added(new: Mapping[str, int], old: Mapping[str, int]) -> dict[str, int]:
+    """Return the sum by rule.
+
+    >>> _added({"a": 1}, {"a": 2, "b": 3})
+    {'a': 3, 'b': 3}
+    """
+    return {rule: new.get(rule, 0) + old.get(rule, 0) for rule in sorted({*new, *old})}
 
 
 def _changed(effect: Effect, added: int, old: Mapping[str, Any]) -> bool:

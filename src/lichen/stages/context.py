@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlglot import exp
 
-from lichen.core.sql import col, rel
+from lichen.core.sql import Prepared, col, given, rel, text
 from lichen.core.steps import AnyStep
-from lichen.core.time import Instant
+from lichen.core.time import Instant, iso
 from lichen.core.versions import stored
 from lichen.ports.engine import Engine, Scan
 from lichen.ports.lake import Column, Lake
@@ -46,6 +46,12 @@ class Shelf:
             )
             query = query.where(exp.not_(col("_row").isin(query=judged)))
         return query
+
+    def shape(self, node: str) -> tuple[object, ...]:
+        """Return all that the tree of `versions` depends on."""
+        record = self.records[node]
+        names = tuple(name for name, _ in record.facts["columns"])
+        return (node, names, verdict_table(node) in record.commits)
 
     def relations(self, nodes: Iterable[str]) -> dict[str, Scan]:
         """Return what the engine needs to read these nodes, their verdicts included."""
@@ -87,10 +93,27 @@ class Context:
     intend: Callable[[AnyStep, Mapping[str, Any], Mapping[str, Any], Sequence[str]], None]
     resolve: Callable[[str], str]  # a name in a contract's reference to a node's id
     progress: Callable[[str], None] = field(default=lambda _: None)
+    memo: dict[tuple[object, ...], Prepared] = field(default_factory=dict)
+    kept: dict[tuple[object, ...], Any] = field(default_factory=dict)  # the last training set
 
-    def read(self, query: exp.Query, nodes: Iterable[str], **more: Any) -> Any:
-        """Run a query over stored nodes; returns an Arrow table."""
-        return self.engine.arrow(query, {**self.shelf.relations(nodes), **more})
+    def prepared(self, key: tuple[object, ...], make: Callable[[], exp.Query]) -> Prepared:
+        """Return the text of a query, made when this key is first seen.
+
+        Steps repeat: what differs from one to the next is bound (`NOW`, `FIRST_ROW`, …). The key
+        names all else that the tree depends on.
+        """
+        if key not in self.memo:
+            self.memo[key] = Prepared(text(make()))
+        return self.memo[key]
+
+    def values(self, step: AnyStep, **more: str | int) -> dict[str, str | int | float | None]:
+        """Return what is bound in a step's queries."""
+        sequence = int(getattr(step, "sequence", 0))
+        return {"now": iso(self.now), "first_row": (sequence << 32) - 1, **more}
+
+
+NOW = given("now", "timestamptz")
+FIRST_ROW = given("first_row", "bigint")  # the row ids of a commit count from the one after it
 
 
 def _columns(record: Record) -> tuple[Column, ...]:

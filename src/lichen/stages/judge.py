@@ -10,14 +10,15 @@ from typing import Any
 from sqlglot import exp
 
 from lichen.core.contract.scan import compile_scan, compile_verdicts, findings
-from lichen.core.contract.spec import TABLE_KINDS, Contract, Rule, names_read
+from lichen.core.contract.spec import TABLE_KINDS, Contract, Rule, names_read, rules_of
 from lichen.core.errors import TableError, Where
 from lichen.core.findings import Finding, Severity
 from lichen.core.sql import col, lit, rel
+from lichen.core.time import iso
 from lichen.core.versions import current, ordered, stored
 from lichen.ports.engine import Scan
 from lichen.ports.lake import Staged
-from lichen.stages.context import VERDICTS, Context, verdict_table
+from lichen.stages.context import NOW, VERDICTS, Context, verdict_table
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,12 @@ def judge(
     parts = [_kept(node)] if judged and everything else []
     if contract is None:
         return _judgement((), parts, relations, node, ctx)
-    rows = exp.select(*(col(c.name) for c in scan.columns), _stands()).from_(rel("_staged_rows"))
-    refs = _references(contract, ctx, relations)
-    whole = _whole(contract, node, scan, ctx, relations, everything=everything)
-    query = compile_scan(contract, rows, whole=whole, refs=refs, now=ctx.now)
-    (measured,) = ctx.engine.rows(query, relations)
-    found = findings(contract, node, measured)
+    found = _scanned(contract, node, scan, ctx, relations, everything=everything)
     if any(f.severity is Severity.block for f in found):
         return Judgement(found, None, {})
     if any(f.severity is Severity.quarantine for f in found):
         broken = [f.rule for f in found]
+        rows, refs = _rows(scan), _references(contract, ctx, relations)
         verdicts = compile_verdicts(contract, rows, refs=refs, only=broken)
         held = exp.select(*(col(c) for c in ("_row", "rule", "reason"))).from_(
             verdicts.subquery("v")
@@ -111,13 +108,61 @@ def _judgement(
     if not parts:
         return Judgement(found, None, {})
     union = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
-    verdict = ctx.engine.write(union, relations, ctx.lake.stage(verdict_table(node)))
+    values = {"now": iso(ctx.now)}
+    verdict = ctx.engine.write(union, relations, ctx.lake.stage(verdict_table(node)), values)
     return Judgement(found, verdict, _by_rule(verdict, ctx))
+
+
+def _scanned(
+    contract: Contract,
+    node: str,
+    scan: Scan,
+    ctx: Context,
+    relations: dict[str, Any],
+    *,
+    everything: bool,
+) -> tuple[Finding, ...]:
+    """Run the fused scan. The earlier rows are read only where a table rule may need them.
+
+    A table is no older than its new rows: while these are fresh, the others need not be asked.
+    """
+    refs = _references(contract, ctx, relations)
+    shapes = [ctx.shelf.shape(ctx.resolve(name)) for name in refs]
+    kinds = {rule.kind for rule in contract.rules} & TABLE_KINDS
+    there = bool(kinds) and node in ctx.shelf.records and not everything
+
+    def look(earlier: Sequence[exp.Query]) -> tuple[Finding, ...]:
+        key = ("scan", node, rules_of(contract), scan.columns, bool(earlier), *shapes)
+        query = ctx.prepared(
+            key,
+            lambda: compile_scan(
+                contract, _rows(scan), whole=_whole(scan, earlier), refs=refs, now=NOW
+            ),
+        )
+        (measured,) = ctx.engine.rows(query, relations, {"now": iso(ctx.now)})
+        return findings(contract, node, measured)
+
+    if not there:
+        return look(())
+    if kinds == {"freshness"}:
+        found = look(())
+        old = {rule.id for rule in contract.rules if rule.kind == "freshness"}
+        if not any(finding.rule in old for finding in found):
+            return found
+    relations |= ctx.shelf.relations([node])
+    shapes.append(ctx.shelf.shape(node))
+    return look([ctx.shelf.versions(node)])
+
+
+def _rows(scan: Scan) -> exp.Select:
+    users = (col(c.name) for c in scan.columns)
+    return exp.select(*users, _stands()).from_(rel("_staged_rows"))
 
 
 def _references(
     contract: Contract, ctx: Context, relations: dict[str, Any]
 ) -> dict[str, exp.Query]:
+    """Return the relations that rules look things up in, and add them to those of the query."""
     found: dict[str, exp.Query] = {}
     for name in names_read(contract):
         node = ctx.resolve(name)
@@ -128,31 +173,19 @@ def _references(
                 hint=f"run it first: lichen run {node}",
             )
         relations.update(ctx.shelf.relations([node]))
-        versions = ctx.shelf.versions(node)
-        found[name] = current(versions, lit(ctx.now))
+        found[name] = current(ctx.shelf.versions(node), NOW)
     return found
 
 
-def _whole(
-    contract: Contract,
-    node: str,
-    scan: Scan,
-    ctx: Context,
-    relations: dict[str, Any],
-    *,
-    everything: bool,
-) -> exp.Query:
+def _whole(scan: Scan, earlier: Sequence[exp.Query]) -> exp.Query:
     """The node's current rows as they will be once the staged rows are there."""
     columns = [c.name for c in scan.columns if not c.name.startswith("_")]
-    now = stored("_staged_rows", columns)
-    if not any(rule.kind in TABLE_KINDS for rule in contract.rules):
-        return now  # nothing asks for the whole
-    if not everything and node in ctx.shelf.records:
-        relations.update(ctx.shelf.relations([node]))
-        both = exp.union(now, ctx.shelf.versions(node), distinct=False)
-        names = now.named_selects
-        now = exp.select(*map(col, names)).from_(both.subquery("both"))
-    return current(now, lit(ctx.now))
+    rows: exp.Select = stored("_staged_rows", columns)
+    if earlier:
+        names = rows.named_selects
+        both = exp.union(rows, *earlier, distinct=False)
+        rows = exp.select(*map(col, names)).from_(both.subquery("both"))
+    return current(rows, NOW)
 
 
 def _verdict_rows(held: exp.Select, ctx: Context) -> exp.Select:

@@ -69,7 +69,7 @@ def reason(rule: Rule, contract: Contract) -> exp.Expr:
             text = _said(f"{name} is '", _short(column), "', with ")
             return _said(text, _text(exp.Length(this=column)), f" characters, not {allowed(rule)}")
         case "reference" | "unique":
-            values = _values(rule.columns)
+            values = _values(tuple(name for name in rule.columns if not name.startswith("_")))
             return _said(values, f": {allowed(rule)}")
         case "row_sql":
             read = sorted({c.name for c in (rule.sql or exp.null()).find_all(exp.Column)})

@@ -31,7 +31,7 @@ def compile_scan(
     *,
     whole: exp.Query,
     refs: Mapping[str, exp.Query],
-    now: Instant,
+    now: exp.Expr | Instant,
 ) -> exp.Select:
     """Return a SELECT with one row: `_rows`, and under each rule's id what was measured.
 
@@ -40,11 +40,12 @@ def compile_scan(
     `_row`, `_deleted` and, for type rules, the `_raw` that `impose` makes; `whole` are the current
     rows, deleted ones left out; `refs` has a relation for each of `names_read(contract)`.
     """
+    moment = now if isinstance(now, exp.Expr) else lit(now)
     row_rules = [(i, r) for i, r in enumerate(contract.rules) if r.kind not in TABLE_KINDS]
     counts = [_as(_count(rule, contract, position), rule.id) for position, rule in row_rules]
     sums = exp.select(_as(_star_count(), ROWS), *counts).from_(_name(_JUDGED))
     totals = [
-        _as(_star_count() if rule.kind == "row_count" else _age(rule, now), rule.id)
+        _as(_star_count() if rule.kind == "row_count" else _age(rule, moment), rule.id)
         for rule in contract.rules
         if rule.kind in ("row_count", "freshness")
     ]
@@ -205,9 +206,9 @@ def _present(column: str, table: str | None = None) -> exp.Expr:
     return exp.not_(col(column, table).is_(exp.null()))
 
 
-def _age(rule: Rule, now: Instant) -> exp.Expr:
+def _age(rule: Rule, now: exp.Expr) -> exp.Expr:
     newest = exp.cast(exp.Max(this=col(rule.column or "")), "timestamptz")
-    micros = exp.Sub(this=_micros(lit(now)), expression=_micros(newest))
+    micros = exp.Sub(this=_micros(now.copy()), expression=_micros(newest))
     return exp.Div(this=exp.Paren(this=micros), expression=lit(1_000_000.0))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from lichen.core.errors import Where
 from lichen.core.findings import Severity
+from lichen.core.fingerprint import digest
 
 RuleKind = Literal[
     "type", "not_null", "unique", "range", "length", "allowed", "pattern", "reference",
@@ -161,3 +162,19 @@ def names_read(contract: Contract) -> tuple[str, ...]:
 def relation_name(table: exp.Table) -> str:
     """Return a table reference as the user spelled it: `planes` or `sources.planes`."""
     return ".".join(part.name for part in table.parts)
+
+
+def rules_of(contract: Contract | None) -> str:
+    """Return the fingerprint of a contract's rules, or "" without a contract.
+
+    Where a rule stands in its file and how it is described does not count.
+    """
+    if contract is None:
+        return ""
+    told = (replace(rule, description="") for rule in contract.rules)
+    return digest(*(_without_place(rule) for rule in told))
+
+
+def _without_place(rule: object) -> str:
+    named = (f.name for f in fields(rule))  # type: ignore[arg-type]
+    return repr([(name, str(getattr(rule, name))) for name in named if name != "where"])

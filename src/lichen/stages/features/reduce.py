@@ -56,7 +56,7 @@ def _of_features(
     if joins:
         declared = features.known_at is not None
         whole = declared or any(join.side == "LEFT" for join in joins)
-        return None if whole else _remaining(_plain(versions), start)
+        return None if whole else _not_over(versions, start)
     inputs = {name: versions}
     rows = _valued(placed(features, inputs), inputs, versions)
     if features.shape == "window":
@@ -72,13 +72,18 @@ def _of_outcome(
 ) -> exp.Select | None:
     """Return the `_row`s of keys that are still to be predicted; of joins, all that is not over."""
     if outcome.predict_at is None or outcome.select.args.get("joins"):
-        return _remaining(_plain(versions), start)
+        return _not_over(versions, start)
     tree = qualified(outcome.select, {name: versions}, where=outcome.where)
     moment = exp.cast(resolved(tree)(outcome.predict_at), "timestamptz")
     select = outcome.select.select(exp.alias_(moment, "_event_time", quoted=True))
     rows = _valued(select, {name: versions}, versions)
     soon = exp.GTE(this=col("_event_time"), expression=lit(start))
     return _keys(_remaining(rows, start), soon)
+
+
+def _not_over(versions: exp.Query, start: Instant) -> exp.Select:
+    """Return the `_row`s of the versions that hold at `start` or later."""
+    return exp.select(col("_row")).from_(_remaining(_plain(versions), start).subquery("r"))
 
 
 def _plain(versions: exp.Query) -> exp.Select:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -20,11 +18,12 @@ from lichen.core.errors import ModelError, Where
 from lichen.core.sql import col
 from lichen.core.steps import Done, Result, Train
 from lichen.core.time import Instant, iso
+from lichen.ports.durable import sync
 from lichen.ports.learner import Estimators, Learner, Samplers
 from lichen.stages.context import Context
 from lichen.stages.models.ask import Inquiry, asked, relations_of
 from lichen.stages.models.card import Report, card, encoded
-from lichen.stages.models.data import TrainingSet, task_of
+from lichen.stages.models.data import TrainingSet, digest, task_of
 from lichen.stages.models.evaluate import slice_columns
 from lichen.stages.models.labels import told_nodes
 from lichen.stages.models.metric import Metric, choose
@@ -78,8 +77,26 @@ def training_rows(
 ) -> TrainingSet:
     """Return the questions with what was known at each and the labels known by `now`.
 
-    Rows that share a day share their luck: `group` is the day of the question (UTC).
+    Rows that share a day share their luck: `group` is the day of the question (UTC). The last
+    rows read are kept: the gate judges on the holdout of a training that has just ended.
     """
+    pins = tuple(ctx.shelf.records[node].id for node in inquiry.nodes)
+    told = tuple(ctx.shelf.records[n].id for n in inquiry.feedback if n in ctx.shelf.records)
+    key = (str(inquiry.model.name), now, pins, told)
+    if key in ctx.kept:
+        rows: TrainingSet = ctx.kept[key]
+        later = since is None or rows.at is None or rows.at >= since
+        return rows if later is True else rows.rows(later.to_numpy(dtype=bool))
+    read = _read_rows(inquiry, ctx, now, since=since)
+    if since is None:
+        ctx.kept.clear()
+        ctx.kept[key] = read
+    return read
+
+
+def _read_rows(
+    inquiry: Inquiry, ctx: Context, now: Instant, *, since: Instant | None
+) -> TrainingSet:
     query = asked(inquiry, ctx.shelf, now, since=since)
     own = ("_key", "_at", "_label", "_label_known_at")
     kept = [c for c in query.named_selects if c in own or ("__" in c and not c.startswith("_"))]
@@ -162,9 +179,9 @@ def _store(folder: Path, trained: Trained, told: Report, parts: Split, training:
     keys = {"search": training.reading.keys, "holdout": tuple(map(str, parts.holdout.key))}
     (draft / "keys.json").write_bytes(msgspec.json.encode(keys))
     for path in (*draft.iterdir(), draft):
-        _sync(path)
+        sync(path)
     draft.rename(folder)
-    _sync(folder.parent)
+    sync(folder.parent)
     return sha256
 
 
@@ -183,7 +200,7 @@ def _facts(
         "seen": _seen(inquiry, ctx),
         "snapshot": {node: records[node].id for node in (*inquiry.nodes, *told_back)},
         "read": {"rows": told.read_rows, "sha256": told.read_digest},
-        "held_out": {"rows": len(held_out), "sha256": _digest(held_out)},
+        "held_out": {"rows": len(held_out), "sha256": digest(held_out)},
         "holdout_begins": iso(parts.cutoff) if parts.cutoff else None,
         "holdout_days": _days(inquiry.model.holdout),
     }
@@ -199,16 +216,3 @@ def _seen(inquiry: Inquiry, ctx: Context) -> dict[str, int]:
 
 def _days(holdout: timedelta | float) -> float | None:
     return holdout.total_seconds() / 86400 if isinstance(holdout, timedelta) else None
-
-
-def _digest(keys: tuple[str, ...]) -> str:
-    lines = (f"{len(key)}:{key}" for key in keys)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from lichen.core.derive import qualified
 from lichen.core.sql import col
+from lichen.core.versions import of_keys
 from lichen.stages.outcomes.spec import Outcome
 
 
@@ -34,8 +35,7 @@ def narrowed(
         versions = inputs[table.name]
         told = exp.cast(col(column), "varchar").isin(query=keys.copy())
         meant = exp.select(col("_key")).from_(versions.subquery("i")).where(told)
-        kept = exp.select(*map(col, versions.named_selects)).from_(versions.subquery("v"))
-        cut[table.name] = kept.where(col("_key").isin(query=meant))
+        cut[table.name] = of_keys(versions, meant)
     return cut
 
 

@@ -13,16 +13,21 @@ import sqlglot
 from sqlglot import exp
 
 from lichen.core.sql import DIALECT, col, lit
-from lichen.core.time import Instant
 from lichen.core.versions import key_text, ordered
 from lichen.stages.sources.spec import Source
 
 ARRIVED = ("_key", "_file", "_line", "_raw")  # what is stored of a row besides its columns
 
-# All versions of the keys that the files speak of or, if they changed, spoke of.
+# All versions of the keys that the files speak of or, if they changed, spoke of. By way of the
+# row ids, of which an engine knows where they lie, only what holds a key is read whole.
 _PAST = """
 select * from stored
-where _key in (select _key from told) or _file in (select path from changed)
+where _row in (select _row from stored where _key in (select _key from told))
+"""
+_SPOKEN = """
+select * from stored
+where _key in (select _key from stored where _file in (select path from changed))
+  and _key not in (select _key from told)
 """
 _HELD = "select * from past qualify row_number() over (partition by _key order by _row desc) = 1"
 _CLAIMS = """
@@ -46,7 +51,7 @@ from replaced qualify row_number() over (partition by _key, _file order by _row 
 _FILES = "select _file, max(_arrived_at) as _arrived_at from replaced group by _file"
 
 
-def told(source: Source, rows: exp.Query, now: Instant) -> exp.Select:
+def told(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
     """Return what imposed rows say: their columns, `_key`, and `_said`, the declared known-at.
 
     A row that repeats the key of an earlier row of its file gets a key of its own, so that it can
@@ -71,7 +76,7 @@ def told(source: Source, rows: exp.Query, now: Instant) -> exp.Select:
         *map(col, (*users, "_file", "_line", "_raw")),
         exp.alias_(exp.case().when(first, col("_alike")).else_(further), "_key"),
         exp.alias_(exp.cast(said, "timestamptz"), "_said"),
-        exp.alias_(lit(now), "_arrived_at"),
+        exp.alias_(now.copy(), "_arrived_at"),
         exp.alias_(exp.false(), "_corrects"),
     ).from_(counted.subquery("c"))
 
@@ -107,15 +112,22 @@ def told_again(rows: exp.Query, replaced: exp.Query) -> exp.Select:
     )
 
 
-def fresh(source: Source, rows: exp.Query, stored: exp.Query, now: Instant) -> exp.Select:
+def fresh(
+    source: Source, rows: exp.Query, stored: exp.Query, now: exp.Expr, *, changed: bool
+) -> exp.Select:
     """Return the new versions in `told` rows, given `stored` and the paths in `changed`.
+
+    `changed` says that there are such paths.
 
     Known-at: what the source declares, but not before the arrival unless the row belongs to the
     back-fill; a correction or a deletion always counts from its arrival. A row that only moved to
     another file keeps the known-at that it had.
     """
     carried = (*_users(source), *ARRIVED)
-    new = exp.union(_alone(carried), _following(carried), distinct=False)
+    past = _parsed(_PAST)
+    if changed:
+        past = exp.union(past, _parsed(_SPOKEN), distinct=False, copy=False)
+    new = exp.union(_alone(carried), _following(carried), distinct=False, copy=False)
     versions = exp.select(
         *map(col, carried),
         exp.alias_(_known_at(source), "_known_at"),
@@ -125,41 +137,43 @@ def fresh(source: Source, rows: exp.Query, stored: exp.Query, now: Instant) -> e
     gone = (
         exp.select(
             *map(col, carried),
-            exp.alias_(exp.func("greatest", lit(now), col("_known_at")), "_known_at"),
-            exp.alias_(lit(now), "_arrived_at"),
+            exp.alias_(exp.func("greatest", now.copy(), col("_known_at")), "_known_at"),
+            exp.alias_(now.copy(), "_arrived_at"),
             exp.alias_(exp.true(), "_deleted"),
         )
         .from_("gone")
         .where(exp.not_(col("_key").isin(query=exp.select("_key").from_("told"))))
     )
-    return (
-        exp.select("*")
-        .from_(exp.union(versions, gone, distinct=False).subquery("both"))
-        .with_("told", as_=rows)
-        .with_("stored", as_=stored)
-        .with_("past", as_=_parsed(_PAST))
-        .with_("held", as_=_parsed(_HELD))
-        .with_("claims", as_=_parsed(_CLAIMS))
-        .with_("news", as_=_news(source))
-        .with_("several", as_=_parsed(_SEVERAL))
-        .with_("gone", as_=_parsed(_LEFT))
-        .with_("compared", as_=_compared(source, carried))
-    )
+    names = {
+        "told": rows,
+        "stored": stored,
+        "past": past,
+        "held": _parsed(_HELD),
+        "claims": _parsed(_CLAIMS),
+        "news": _news(source),
+        "several": _parsed(_SEVERAL),
+        "gone": _parsed(_LEFT),
+        "compared": _compared(source, carried),
+    }
+    every = exp.union(versions, gone, distinct=False, copy=False)
+    query = exp.select("*").from_(every.subquery("both", copy=False), copy=False)
+    for name, tree in names.items():
+        query.with_(name, as_=tree, materialized=name != "stored", copy=False)
+    return query
 
 
-def numbered(versions: exp.Query, source: Source, sequence: int) -> exp.Select:
-    """Return versions in the order of their arrival, files and lines, with their row ids."""
+def numbered(versions: exp.Query, source: Source, first: exp.Expr) -> exp.Select:
+    """Return versions in the order of their arrival, files and lines; row ids follow `first`."""
     order = ordered("_arrived_at", "_deleted", "_file", "_line", "_key")
     number = exp.Window(this=exp.RowNumber(), order=order)
-    first = exp.cast(lit((sequence << 32) - 1), "bigint")
     own = ("_key", "_known_at", "_arrived_at", "_deleted", "_file", "_line", "_raw")
     return (
         exp.select(
-            exp.alias_(exp.Add(this=first, expression=number), "_row"),
+            exp.alias_(exp.Add(this=first.copy(), expression=number), "_row"),
             *map(col, (*own, *_users(source))),
         )
-        .from_(versions.subquery("numbered"))
-        .order_by(col("_row"))
+        .from_(versions.subquery("numbered", copy=False), copy=False)
+        .order_by(col("_row"), copy=False)
     )
 
 
@@ -230,6 +244,7 @@ def _compared(source: Source, carried: Sequence[str]) -> exp.Select:
         .from_("held")
         .where(col("_key").isin(query=exp.select("_key").from_("news"))),
         distinct=False,
+        copy=False,
     )
     fields = [
         exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=col(name))

@@ -14,12 +14,12 @@ from lichen.core.contract.impose import impose
 from lichen.core.contract.spec import Contract, Rule
 from lichen.core.errors import SourceError, TableError, Where
 from lichen.core.findings import Finding, Severity
-from lichen.core.sql import col, lit, rel
+from lichen.core.sql import col, given, rel
 from lichen.core.steps import Blocked, Land, Result, Seen
 from lichen.ports.engine import Scan
 from lichen.ports.lake import Staged
 from lichen.stages.commit import Effect, carry_out
-from lichen.stages.context import Context
+from lichen.stages.context import FIRST_ROW, NOW, Context
 from lichen.stages.judge import Unreadable, among, judge
 from lichen.stages.sources.land import fresh, numbered, repeats, told, told_again
 from lichen.stages.sources.spec import Source
@@ -81,52 +81,65 @@ def _stage(step: Land, source: Source, ctx: Context) -> tuple[Staged | None, Unr
     """Write the new versions to a file beside the table; None when no file is to be read."""
     if not _files(step):
         return None, ()
-    relations, rows, unreadable = _parsed(step, source, ctx)
-    arrived = told(source, rows, ctx.now)
+    relations, unreadable, values = _parsed(step, source, ctx)
     there = ctx.shelf.relations([step.node])[step.node] if step.node in ctx.shelf.records else None
-    stored = _nothing(source)
     if there is not None:
         relations[step.node] = there
-        held = exp.select("*").from_(rel(step.node))
-        if step.replace:
-            arrived = told_again(arrived, _as_they_were(step, held, relations))
-        else:
-            stored = held
-    query = numbered(fresh(source, arrived, stored, ctx.now), source, step.sequence)
-    return ctx.engine.write(query, relations, ctx.lake.stage(step.node)), unreadable
+    if step.replace:
+        relations["again"] = _paths(seen.path for seen in step.again)
+    columns = there.columns if there is not None else None
+    kind = (step.replace, bool(step.changed), len(_files(step)))
+    key = ("land", step.node, step.fingerprint, *kind, columns)
+    query = ctx.prepared(key, lambda: _versions(step, source, stored=there is not None))
+    path = ctx.lake.stage(step.node)
+    return ctx.engine.write(query, relations, path, ctx.values(step, **values)), unreadable
+
+
+def _versions(step: Land, source: Source, *, stored: bool) -> exp.Query:
+    """The new versions, from the relations `_file_0`, `_file_1`, … and what is stored."""
+    parts = [_imposed(source, index) for index in range(len(_files(step)))]
+    rows = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
+    arrived = told(source, rows, NOW)
+    held = exp.select("*").from_(rel(step.node)) if stored else _nothing(source)
+    if stored and step.replace:
+        arrived, held = told_again(arrived, _as_they_were(held)), _nothing(source)
+    new = fresh(source, arrived, held, NOW, changed=bool(step.changed))
+    return numbered(new, source, FIRST_ROW)
+
+
+def _imposed(source: Source, index: int) -> exp.Query:
+    name = exp.alias_(given(f"file_{index}", "varchar"), "_file")
+    tagged = exp.select("*", name).from_(rel(f"_file_{index}"))
+    return impose(source.contract, tagged, keep=("_file", "_line"))
 
 
 def _parsed(
     step: Land, source: Source, ctx: Context
-) -> tuple[dict[str, Any], exp.Query, Unreadable]:
-    """Parse the files; returns relations, the query of the imposed rows, and what did not parse."""
+) -> tuple[dict[str, Any], Unreadable, dict[str, str]]:
+    """Parse the files; returns relations, what did not parse, and the files' names to be bound."""
     relations: dict[str, Any] = {}
-    parts: list[exp.Query] = []
+    names: dict[str, str] = {}
     unreadable = []
     for index, seen in enumerate(_files(step)):
         ctx.progress(seen.path)
         records = ctx.engine.csv(ctx.root / seen.path)
         _check_header(source, records.rows.column_names, Where(ctx.root / seen.path, 1))
-        name = f"_file_{index}"
-        relations[name] = records.rows
-        tagged = exp.select("*", exp.alias_(lit(seen.path), "_file")).from_(rel(name))
-        parts.append(impose(source.contract, tagged, keep=("_file", "_line")))
+        relations[f"_file_{index}"] = records.rows
+        names[f"file_{index}"] = seen.path
         if records.rejects.num_rows:
             unreadable.append((seen.path, records.rejects))
     # A row may be missing because it does not parse: then nothing of its file is known to be gone.
     torn = {path for path, _ in unreadable}
     relations["changed"] = _paths(seen.path for seen in step.changed if seen.path not in torn)
-    union = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
-    return relations, union, tuple(unreadable)
+    return relations, tuple(unreadable), names
 
 
 def _paths(paths: Iterable[str]) -> Table:
     return Table.from_pydict({"path": Array(list(paths), DataType.utf8())})
 
 
-def _as_they_were(step: Land, held: exp.Select, relations: dict[str, Any]) -> exp.Select:
+def _as_they_were(held: exp.Select) -> exp.Select:
     """The stored rows of the files that did not change."""
-    relations["again"] = _paths(seen.path for seen in step.again)
     unchanged = col("_file").isin(query=exp.select("path").from_("again"))
     return held.where(unchanged, exp.not_(col("_deleted")))
 

@@ -10,12 +10,12 @@ from lichen.core.contract.spec import Contract, Rule, trusting_types
 from lichen.core.derive import derive, shape_of
 from lichen.core.findings import Finding, Severity
 from lichen.core.fingerprint import Print
-from lichen.core.sql import rel
+from lichen.core.sql import given, rel
 from lichen.core.steps import Blocked, Build, Result
 from lichen.core.versions import stored
 from lichen.ports.engine import Relations, Scan
 from lichen.stages.commit import Effect, carry_out
-from lichen.stages.context import Context
+from lichen.stages.context import FIRST_ROW, NOW, Context
 from lichen.stages.judge import among, judge
 from lichen.stages.tables.spec import Table
 from lichen.stages.tables.versions import (
@@ -32,17 +32,14 @@ from lichen.stages.tables.versions import (
 def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     """Build a table: every version again, or only what its input gained since."""
     nodes = [i.node for i in step.inputs]
-    inputs = {node: ctx.shelf.versions(node) for node in nodes}
-    relations = ctx.shelf.relations(nodes)
-    made = _made(step, table, inputs, ctx)
-    if not step.replace:
-        relations.update(ctx.shelf.relations([step.node]))
-    users = [c.lower() for c in table.select.named_selects]
-    query = numbered(made, users, step.sequence)
-    staged = ctx.engine.write(query, relations, ctx.lake.stage(step.node))
+    relations = ctx.shelf.relations(nodes if step.replace else [*nodes, step.node])
+    key = ("build", step.node, step.fingerprint, step.replace, *map(ctx.shelf.shape, nodes))
+    query = ctx.prepared(key, lambda: _versions(step, table, ctx))
+    values = ctx.values(step, **_since(step, ctx))
+    staged = ctx.engine.write(query, relations, ctx.lake.stage(step.node), values)
     before = relations[step.node].files if step.rejudge and not step.replace else ()
     scan = Scan((*before, staged.path), staged.columns)
-    repeats = _repeats(step, table, inputs, {**relations, "_staged_rows": scan}, ctx)
+    repeats = _repeats(step, table, {**relations, "_staged_rows": scan}, ctx)
     everything = step.replace or step.rejudge
     judgement = judge(_promises(table), step.node, scan, ctx, everything=everything)
     if judgement.blocks or repeats:
@@ -87,17 +84,16 @@ def _is_key(rule: Rule, table: Table) -> bool:
     return rule.kind == "unique" and columns >= {c.lower() for c in table.key} != set()
 
 
-def _repeats(
-    step: Build, table: Table, inputs: Inputs, relations: Relations, ctx: Context
-) -> tuple[Finding, ...]:
+def _repeats(step: Build, table: Table, relations: Relations, ctx: Context) -> tuple[Finding, ...]:
     """A declared key that two rows have at the same time is a mistake."""
     if shape_of(table.select) == "aggregate":
-        query = repeated(exp.select("*").from_(rel("_staged_rows")), step.sequence)
+        query = repeated(exp.select("*").from_(rel("_staged_rows")), FIRST_ROW)
     elif table.key and step.replace:
+        inputs = _inputs(step, ctx)
         query = overlapping(derive(table.select, inputs, table.key, where=table.where))
     else:
         return ()
-    ((count,),) = (row.values() for row in ctx.engine.rows(query, relations))
+    ((count,),) = (row.values() for row in ctx.engine.rows(query, relations, ctx.values(step)))
     if not count:
         return ()
     return (
@@ -113,13 +109,28 @@ def _repeats(
     )
 
 
-def _made(step: Build, table: Table, inputs: Inputs, ctx: Context) -> exp.Select:
-    """Return the versions that replace the table, or those that it gains."""
+def _versions(step: Build, table: Table, ctx: Context) -> exp.Query:
+    """The versions that replace the table, or those that it gains."""
+    inputs = _inputs(step, ctx)
+    users = [c.lower() for c in table.select.named_selects]
     if step.replace:
-        return whole(table, inputs, ctx.now)
-    if shape_of(table.select) == "aggregate":
-        users = [c.lower() for c in table.select.named_selects]
-        return changes(table, inputs, stored(step.node, users), ctx.now)
-    ((node, _),) = inputs.items()
-    since = ctx.shelf.records[step.node].facts["inputs"][node]
-    return news(table, inputs, since, exp.select("*").from_(rel(step.node)))
+        made = whole(table, inputs, NOW)
+    elif shape_of(table.select) == "aggregate":
+        made = changes(table, inputs, stored(step.node, users), NOW)
+    else:
+        made = news(table, inputs, _SINCE, exp.select("*").from_(rel(step.node)))
+    return numbered(made, users, FIRST_ROW)
+
+
+_SINCE = given("since", "bigint")  # the last row of the input that the table has taken on
+
+
+def _since(step: Build, ctx: Context) -> dict[str, int]:
+    if step.replace or len(step.inputs) != 1:
+        return {}
+    taken = ctx.shelf.records[step.node].facts["inputs"][step.inputs[0].node]
+    return {"since": ((int(taken) + 1) << 32) - 1}
+
+
+def _inputs(step: Build, ctx: Context) -> Inputs:
+    return {each.node: ctx.shelf.versions(each.node) for each in step.inputs}

@@ -8,30 +8,29 @@ from sqlglot import exp
 
 from lichen.core.derive import derive, shape_of
 from lichen.core.errors import TableError
-from lichen.core.sql import col, lit, tables_in
-from lichen.core.time import Instant
-from lichen.core.versions import as_versions, current, key_text, ordered
+from lichen.core.sql import col, lit, rel, tables_in
+from lichen.core.versions import as_versions, current, key_text, of_keys, ordered
 from lichen.stages.tables.spec import Table
 
 OWN = ("_key", "_known_at", "_arrived_at", "_deleted", "_from")
 Inputs = Mapping[str, exp.Query]
 
 
-def whole(table: Table, inputs: Inputs, now: Instant) -> exp.Select:
+def whole(table: Table, inputs: Inputs, now: exp.Expr) -> exp.Select:
     """Return every version of the table, from every version of its inputs."""
     if shape_of(table.select) == "rows":
         return as_versions(derive(table.select, inputs, table.key, where=table.where))
     return _plain(_at_now(table, inputs, now))
 
 
-def news(table: Table, inputs: Inputs, since: int, held: exp.Query) -> exp.Select:
-    """Return the versions that a row-wise table gains from input rows after a sequence.
+def news(table: Table, inputs: Inputs, since: exp.Expr, held: exp.Query) -> exp.Select:
+    """Return the versions that a row-wise table gains from input rows after the row `since`.
 
     Only the keys that the new rows touch are derived again; what `held` has already is left out.
     """
     ((name, versions),) = inputs.items()
     touched = exp.select(col("_key")).from_(versions.subquery("i")).where(_after(since))
-    part = versions.copy().where(col("_key").isin(query=touched))
+    part = of_keys(versions, touched)
     made = as_versions(derive(table.select, {name: part}, table.key, where=table.where))
     same = exp.and_(
         *(
@@ -39,22 +38,23 @@ def news(table: Table, inputs: Inputs, since: int, held: exp.Query) -> exp.Selec
             for c in ("_key", "_known_at", "_deleted", "_from")
         )
     )
-    known = exp.select(*map(col, ("_key", "_known_at", "_deleted", "_from"))).from_(
-        held.subquery("held")
-    )
+    own = ("_row", "_key", "_known_at", "_deleted", "_from")
+    mine = exp.select(*map(col, own)).from_(held.subquery("held"))
+    known = of_keys(mine, exp.select("_key").from_("_made"))
     return (
         exp.select(*(col(c, "m") for c in made.named_selects))
-        .from_(made.subquery("m"))
+        .from_(rel("_made", "m"))
         .join(known.subquery("h"), on=same, join_type="anti")
+        .with_("_made", as_=made)
     )
 
 
-def changes(table: Table, inputs: Inputs, held: exp.Query, now: Instant) -> exp.Select:
+def changes(table: Table, inputs: Inputs, held: exp.Query, now: exp.Expr) -> exp.Select:
     """Return what differs between an aggregating SELECT's rows now and those that are held."""
     fresh = _plain(_at_now(table, inputs, now))
     ever = exp.select("_key").from_(held.subquery("e"))
     users = [c.lower() for c in table.select.named_selects]
-    before = current(held, lit(now))
+    before = current(held, now.copy())
     differs = exp.or_(
         col("_key", "h").is_(exp.null()),
         *(exp.NullSafeNEQ(this=col(c, "n"), expression=col(c, "h")) for c in users),
@@ -62,7 +62,7 @@ def changes(table: Table, inputs: Inputs, held: exp.Query, now: Instant) -> exp.
     same = exp.EQ(this=col("_key", "n"), expression=col("_key", "h"))
     # A key that was ever there, and be it deleted since, is corrected from now on.
     corrected = (
-        exp.case().when(col("_key", "n").isin(query=ever), lit(now)).else_(col("_known_at", "n"))
+        exp.case().when(col("_key", "n").isin(query=ever), now.copy()).else_(col("_known_at", "n"))
     )
     new = (
         exp.select(
@@ -77,8 +77,8 @@ def changes(table: Table, inputs: Inputs, held: exp.Query, now: Instant) -> exp.
     gone = (
         exp.select(
             *(col(c, "h") for c in (*users, "_key")),
-            exp.alias_(lit(now), "_known_at"),
-            exp.alias_(lit(now), "_arrived_at"),
+            exp.alias_(now.copy(), "_known_at"),
+            exp.alias_(now.copy(), "_arrived_at"),
             exp.alias_(exp.true(), "_deleted"),
             col("_from", "h"),
         )
@@ -108,25 +108,24 @@ def overlapping(held: exp.Query) -> exp.Select:
     )
 
 
-def repeated(made: exp.Query, sequence: int) -> exp.Select:
+def repeated(made: exp.Query, since: exp.Expr) -> exp.Select:
     """Return how many rows of a commit have the key of another one."""
     keys = exp.Count(this=exp.Distinct(expressions=[col("_key")]))
     return (
         exp.select(exp.alias_(exp.Sub(this=exp.Count(this=exp.Star()), expression=keys), "n"))
         .from_(made.subquery("made"))
-        .where(_after(sequence - 1), exp.not_(col("_deleted")))
+        .where(_after(since), exp.not_(col("_deleted")))
     )
 
 
-def numbered(made: exp.Query, columns: Sequence[str], sequence: int) -> exp.Select:
+def numbered(made: exp.Query, columns: Sequence[str], first: exp.Expr) -> exp.Select:
     """Return versions in the order of time with the row ids of a commit."""
     number = exp.Window(
         this=exp.RowNumber(), order=ordered("_known_at", "_key", "_deleted", "_from")
     )
-    first = exp.cast(lit((sequence << 32) - 1), "bigint")
     return (
         exp.select(
-            exp.alias_(exp.Add(this=first, expression=number), "_row"),
+            exp.alias_(exp.Add(this=first.copy(), expression=number), "_row"),
             *map(col, (*OWN, *columns)),
         )
         .from_(made.subquery("made"))
@@ -134,17 +133,17 @@ def numbered(made: exp.Query, columns: Sequence[str], sequence: int) -> exp.Sele
     )
 
 
-def _after(sequence: int) -> exp.Expr:
-    return exp.GTE(this=col("_row"), expression=exp.cast(lit((sequence + 1) << 32), "bigint"))
+def _after(row: exp.Expr) -> exp.Expr:
+    return exp.GT(this=col("_row"), expression=row.copy())
 
 
-def _at_now(table: Table, inputs: Inputs, now: Instant) -> exp.Select:
+def _at_now(table: Table, inputs: Inputs, now: exp.Expr) -> exp.Select:
     """The SELECT over the rows current now, with when its rows became known and their key."""
     select = table.select.copy()
     aliases = []
     for read in list(tables_in(select)):
         aliases.append(read.alias_or_name)
-        read.replace(current(inputs[read.name], lit(now)).subquery(read.alias_or_name))
+        read.replace(current(inputs[read.name], now.copy()).subquery(read.alias_or_name))
     key = table.key or _grouped_by(select)
     if not key:
         raise TableError(
@@ -156,7 +155,7 @@ def _at_now(table: Table, inputs: Inputs, now: Instant) -> exp.Select:
     grouped = select.args.get("group") and not select.args.get("distinct")
     for name in ("_known_at", "_arrived_at"):
         newest = exp.func("greatest", *(exp.Max(this=col(name, alias)) for alias in aliases))
-        select = select.select(exp.alias_(newest if grouped else lit(now), name), copy=False)
+        select = select.select(exp.alias_(newest if grouped else now.copy(), name), copy=False)
     return exp.select("*", exp.alias_(key_text(key), "_key")).from_(select.subquery("s"))
 
 

@@ -114,7 +114,7 @@ def the_market() -> World:
 
 
 def _run(made: Market, now: datetime) -> None:
-    with warnings.catch_warnings():  # of libraries among themselves: scikit-learn's of pandas'
+    with warnings.catch_warnings():  # DuckDB's use of pandas, not ours
         warnings.filterwarnings("ignore", message="The inplace keyword in DataFrame.drop")
         events = made.loop.run(now=now)
     for event in events:

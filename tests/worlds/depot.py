@@ -168,6 +168,22 @@ def deliveries(begin: datetime, end: datetime) -> list[dict[str, Any]]:
     return [row for day in days for row in _day(day)["deliveries"]]
 
 
+def happened(begin: datetime, end: datetime) -> dict[str, list[dict[str, Any]]]:
+    """Return what became known in begin < moment ≤ end, by source."""
+    moments = {
+        "parcels": "ordered_at",
+        "scans": "scanned_at",
+        "tiers": "changed_at",
+        "deliveries": "delivered_at",
+    }
+    days = range((begin - BEGIN).days - 1, (end - BEGIN).days + 3)
+    found: dict[str, list[dict[str, Any]]] = {source: [] for source in _COLUMNS}
+    for day in days:
+        for source, made in _day(day).items():
+            found[source] += [row for row in made if begin < row[moments[source]] <= end]
+    return found
+
+
 def _day(day: int) -> dict[str, list[dict[str, Any]]]:
     rng, start = random.Random(day), BEGIN + timedelta(days=day)
     scans = [

@@ -1,4 +1,4 @@
-"""The service as a process of its own, and what its log holds."""
+"""The depot's service as a process, and what a client sees of it."""
 
 from __future__ import annotations
 
