@@ -1,4 +1,4 @@
-"""A small project that is trained once, copies of it, and its service as a process."""
+"""A small project that is trained once, and copies of it."""
 
 from __future__ import annotations
 

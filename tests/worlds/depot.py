@@ -150,10 +150,10 @@ def correct(root: Path, seed: int) -> None:
         for row in rows:
             if rng.random() < 0.2:
                 row[entity] = rng.choice(among)
-            if rng.random() < 0.2:
-                moved = datetime.fromisoformat(row[moment]) - timedelta(hours=rng.randint(-9, 40))
+            if rng.random() < 0.4:
+                moved = datetime.fromisoformat(row[moment]) + timedelta(hours=rng.randint(-40, 120))
                 row[moment] = moved.isoformat()
-        write_rows(root, source, path.stem, [row for row in rows if rng.random() > 0.15])
+        write_rows(root, source, path.stem, [row for row in rows if rng.random() > 0.2])
 
 
 def parcels(begin: datetime, end: datetime) -> list[dict[str, Any]]:
