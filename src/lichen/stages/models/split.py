@@ -128,7 +128,8 @@ def _check(parts: Split, holdout: timedelta | float) -> None:
             raise ModelError(
                 f"no labelled row is left for the {name} part (holdout {holdout}, "
                 f"cutoff {parts.cutoff}, {parts.unlabelled} rows without a known label)",
-                hint="choose a shorter or longer `holdout`, or wait for labels",
+                hint="choose another `holdout`, or wait for labels; rows that arrive after their "
+                "own `predict_at` are not asked: a source declares history with `backfill_until`",
             )
 
 
