@@ -80,6 +80,14 @@ class Lightgbm:
         }
     )
 
+    def missing(self) -> str | None:
+        """Return what is missing: LightGBM's library needs the system's OpenMP runtime."""
+        try:
+            import lightgbm  # noqa: F401 - whether it loads is the question
+        except (ImportError, OSError) as error:
+            return f"{error}; install the system's OpenMP runtime (libgomp1, libgomp or libomp)"
+        return None
+
     def fit(self, order: Order) -> Trees:
         """Grow trees until `watch` stops improving, `rounds` is reached or time is up."""
         import lightgbm

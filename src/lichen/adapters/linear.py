@@ -77,6 +77,10 @@ class Linear:
     knobs: tuple[Knob, ...] = (Knob("strength", 1e-4, 100.0, log=True),)
     usual: Settings = field(default_factory=lambda: {"strength": 0.1})
 
+    def missing(self) -> str | None:
+        """Return None: all that it needs is installed with Lichen."""
+        return None
+
     def fit(self, order: Order) -> Line:
         """Fit, in steps, until it converges or time is up."""
         scale = _learn(order.matrix)

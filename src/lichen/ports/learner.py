@@ -87,6 +87,9 @@ class Learner(Protocol):
     def enough(self) -> int:
         """Return the number of trials after which more of them are a waste."""
 
+    def missing(self) -> str | None:
+        """Return what this machine lacks for it, or None if it can be used."""
+
     def fit(self, order: Order) -> Fitted:
         """Fit; returns early, with what there is, once `order.stop()` is true."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -215,3 +216,15 @@ def test_labels_that_teach_nothing_are_refused(
 def test_a_task_of_the_label_fits_the_metric(rows: Rows) -> None:
     assert METRICS["roc_auc"].task is Task.binary
     assert rows(50, Task.regression).numbers().std() > 0
+
+
+def test_a_candidate_whose_library_does_not_load_is_left_out_and_told(
+    rows: Rows, learners: Learners, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)  # importing it raises ImportError
+    found = _train(rows(400), learners, trials=1)
+    assert found.trained.family == "linear"
+    assert [candidate.name for candidate in found.candidates] == ["linear"]
+    assert "libgomp" in found.untried["lightgbm"]
+    with pytest.raises(ModelError, match=r"no candidate can be used.*\n.*lightgbm: .*libgomp"):
+        _train(rows(400), learners, candidates=("lightgbm",))

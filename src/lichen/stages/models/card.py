@@ -49,6 +49,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     baseline: dict[str, float | None]
     plain: dict[str, Measured]
     candidates: tuple[Tried, ...] = ()
+    untried: dict[str, str] = {}
     slices: tuple[Slice, ...] = ()
     calibration: str | None = None
     reliability: tuple[Bin, ...] = ()
@@ -135,6 +136,8 @@ def _candidates(report: Report) -> Iterator[str]:
     yield f"| candidate | {report.metric} in validation | trials | seconds |\n|---|---:|---:|---:|"
     for tried in report.candidates:
         yield (f"| {tried.name} | {_number(tried.score)} | {tried.trials} | {tried.seconds:.1f} |")
+    for name, lack in report.untried.items():
+        yield f"\nNot tried: {name} ({lack})."
     yield ""
 
 

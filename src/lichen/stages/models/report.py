@@ -65,6 +65,7 @@ def report(
         baseline=evaluate.baseline(task, parts.training.numbers(), label),
         plain=simple,
         candidates=_tried(training.candidates),
+        untried=dict(training.untried),
         slices=tuple(evaluate.slices(metric, label, predicted, slice_by)),
         calibration=method,
         reliability=tuple(evaluate.reliability(label, predicted) if task is Task.binary else ()),

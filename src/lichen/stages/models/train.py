@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -41,6 +41,7 @@ class Training:
     reading: Reading
     fitted_rows: int
     seconds: float
+    untried: Mapping[str, str] = field(default_factory=dict)  # candidates, and what they lack
 
 
 def train_auto(
@@ -66,7 +67,13 @@ def train_auto(
     matrix = encode.encode(encoder, training.frame)
     plot = _plot(training, matrix, label, recipe)
     bounds = Bounds(began + (deadline - began) * SEARCH_SHARE, recipe.trials, seed, clock)
-    chosen = {name: learners[name] for name in recipe.candidates}
+    lacks = {name: learners[name].missing() for name in recipe.candidates}
+    chosen = {name: learners[name] for name, lack in lacks.items() if lack is None}
+    if not chosen:
+        raise ModelError(
+            "no candidate can be used on this machine",
+            hint="; ".join(f"{name}: {lack}" for name, lack in lacks.items()),
+        )
     found = search(plot, chosen, samplers, metric, bounds)
     best = _succeeded(found[0])
     rows = _affordable(training, best, deadline - clock())
@@ -83,7 +90,9 @@ def train_auto(
     )
     calibration = calibrate(*best.unseen) if metric.task is Task.binary else None
     trained = Trained(metric.task, found[0].name, encoder, fitted, calibration)
-    return Training(trained, found, Reading.of(training.key), len(rows), clock() - began)
+    reading = Reading.of(training.key)
+    untried = {name: lack for name, lack in lacks.items() if lack is not None}
+    return Training(trained, found, reading, len(rows), clock() - began, untried)
 
 
 def train_own(
