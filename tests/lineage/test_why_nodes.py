@@ -10,6 +10,7 @@ from market import SECOND
 from market_world import World, the_market
 
 from lichen.core.errors import LichenError
+from lichen.core.pycode import code_fingerprint
 from lichen.lineage.origin import Origin
 from lichen.lineage.why import why
 from lichen.loop import open_loop
@@ -60,6 +61,8 @@ def test_a_table_tells_its_versions_inputs_and_readers(world: World) -> None:
         ("feeds/orders-3.csv", 2),
     ]  # fmt: skip
     assert orders["prepare"] == "prepare.py"
+    root = world.loop.project.root
+    assert orders["prepare_code"] == code_fingerprint(root / "prepare.py", root)
     assert "left join shops" in told["definition"]
     assert "models.fined" in told["downstream"]
 

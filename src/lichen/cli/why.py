@@ -94,7 +94,8 @@ def _lines(told: Told) -> Iterator[tuple[str, str]]:
     yield from _rows(told.get("rows", ()))
     yield from _files(told.get("files", ()))
     if told.get("prepare"):
-        yield CALM, f"prepared by {told['prepare']}"
+        code = f" (code {told['prepare_code']})" if told.get("prepare_code") else ""
+        yield CALM, f"prepared by {told['prepare']}{code}"
     if told.get("downstream"):
         yield CALM, f"read by {some(told['downstream'])}"
 

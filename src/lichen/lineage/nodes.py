@@ -81,7 +81,7 @@ def _source(archive: Archive, record: Record) -> Origin:
                 told = {"path": seen["path"], "sha256": seen["sha256"]}
                 files.append({**told, "landed": landed(landing)})
     files.sort(key=lambda file: (file["path"], file["landed"]["sequence"]))
-    told = {**_stored(record), "files": files, **prepared(archive, record.node)}
+    told = {**_stored(record), "files": files, **prepared(archive, record)}
     return Origin(record.node, record.sequence, (), told)
 
 

@@ -44,7 +44,7 @@ def by_input(
 def _source(archive: Archive, record: Record, rows: Sequence[Row]) -> Origin:
     shown = [{**_shown(row), "file": row.file, "line": row.line} for row in rows]
     files = files_of(archive, record, rows)
-    extra = {"rows": shown, "files": files, **prepared(archive, record.node)}
+    extra = {"rows": shown, "files": files, **prepared(archive, record)}
     return Origin(record.node, record.sequence, (), extra)
 
 
@@ -70,13 +70,14 @@ def landed(landing: Record) -> dict[str, Any]:
     }
 
 
-def prepared(archive: Archive, node: str) -> dict[str, Any]:
-    """Return the Python file that makes a source's files, if it has one."""
-    source = archive.loop.project.nodes.get(Name.parse(node))
+def prepared(archive: Archive, record: Record) -> dict[str, Any]:
+    """Return the Python file that makes a source's files, and its fingerprint at the landing."""
+    source = archive.loop.project.nodes.get(Name.parse(record.node))
     path = getattr(source, "prepare", None)
     if path is None:
         return {}
-    return {"prepare": path.relative_to(archive.loop.project.root).as_posix()}
+    told = {"prepare": path.relative_to(archive.loop.project.root).as_posix()}
+    return {**told, "prepare_code": record.body.get("prepare")}
 
 
 def _table(archive: Archive, record: Record, rows: Sequence[Row]) -> Origin:

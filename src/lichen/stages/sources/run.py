@@ -14,6 +14,7 @@ from lichen.core.contract.impose import impose
 from lichen.core.contract.spec import Contract, Rule
 from lichen.core.errors import SourceError, TableError, Where
 from lichen.core.findings import Finding, Severity
+from lichen.core.pycode import code_fingerprint
 from lichen.core.sql import col, given, rel
 from lichen.core.steps import Blocked, Land, Result, Seen
 from lichen.ports.engine import Scan
@@ -57,7 +58,9 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
         rejudge=step.rejudge,
         facts={"files": len(_files(step))},
     )
-    return carry_out(step, effect, ctx, body={"fingerprint": step.fingerprint, "rules": step.rules})
+    prepared = code_fingerprint(source.prepare, ctx.root) if source.prepare else None
+    body = {"fingerprint": step.fingerprint, "rules": step.rules, "prepare": prepared}
+    return carry_out(step, effect, ctx, body=body)
 
 
 def _files(step: Land) -> tuple[Seen, ...]:
