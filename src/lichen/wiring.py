@@ -12,6 +12,7 @@ from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger
 from lichen.ports.online import Online
 from lichen.ports.source import Connector
+from lichen.stages.sources.spec import CONNECTORS
 
 if TYPE_CHECKING:
     from lichen.stages.models.run import Learners
@@ -40,8 +41,8 @@ def open_ledger(folder: Path) -> Ledger:
 
 def open_connector(name: str) -> Connector:
     """Return the connector that a source names."""
-    if name != "files":
-        raise SourceError(f"there is no connector {name!r}", allowed=("files",), given=name)
+    if name not in CONNECTORS:
+        raise SourceError(f"there is no connector {name!r}", allowed=CONNECTORS, given=name)
     from lichen.adapters.files import Files
 
     return Files()

@@ -43,11 +43,6 @@ def compiled(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
             return _windowed(features, inputs)
 
 
-def feature_spans(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Select | None:
-    """Return the spans that answer questions; None for request features."""
-    return compiled(features, inputs).held
-
-
 def placed(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Select:
     """Return the SELECT of `_event_time`, `_declared` (of known_at) and the entity `_e0`, … alone.
 
