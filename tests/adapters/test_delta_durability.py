@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from lichen.adapters.delta import CHECKPOINT_EVERY, DeltaLake
+from lichen.adapters.delta import DeltaLake
+from lichen.adapters.deltaupkeep import CHECKPOINT_EVERY, MERGE_FROM
 from lichen.adapters.duckdb import DuckDB
+from lichen.ports.engine import Scan
 from lichen.ports.lake import Staged
 from lichen.testing.engine import sql
 from lichen.testing.lake import TABLE
@@ -102,7 +104,7 @@ def test_an_interrupted_checkpoint_is_made_again(tmp_path: Path) -> None:
             raise OSError(5, "input/output error", str(path))
 
     lake, last = DeltaLake(tmp_path, sync=dies), CHECKPOINT_EVERY
-    for sequence in range(last):
+    for sequence in range(last - 1):
         lake.append(TABLE, [_put(lake, sequence)], sequence)
     with pytest.raises(OSError, match="input/output"):
         lake.append(TABLE, [_put(lake, last)], last)
@@ -111,10 +113,10 @@ def test_an_interrupted_checkpoint_is_made_again(tmp_path: Path) -> None:
     assert not (log / "_last_checkpoint").exists()
     for _ in range(2):
         again = DeltaLake(tmp_path)
-        assert again.append(TABLE, [], last).version == last
+        assert again.append(TABLE, [], last).version == last  # the files were merged once
         assert (log / "_last_checkpoint").exists()
     assert again.append(TABLE, [_put(again)], last + 1).version == last + 1
-    assert DeltaTable(str(log.parent)).count() == last + 2
+    assert DeltaTable(str(log.parent)).count() == last + 1
     assert again.check(TABLE) == ()
 
 
@@ -141,3 +143,33 @@ def test_damage_to_the_log_is_found(tmp_path: Path, case: str) -> None:
     damage, said = DAMAGE[case]
     damage(tmp_path / "tables" / "t" / "_delta_log")
     assert [said in finding.message for finding in lake.check(TABLE)] == [True]
+
+
+def test_many_small_files_become_one_that_is_durable_before_the_table_refers_to_it(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "lake" / "tables" / "t"
+    order: list[tuple[str, int]] = []
+
+    def sync(path: Path) -> None:
+        if merging or path.name.startswith("part-"):
+            merging.append(path)
+            order.append(
+                (path.name.partition("-")[0], len(list((folder / "_delta_log").iterdir())))
+            )
+
+    merging: list[Path] = []
+    lake = DeltaLake(tmp_path / "lake", sync=sync)
+    for sequence in range(MERGE_FROM):
+        commit = lake.append(TABLE, [_put(lake, sequence)], sequence)
+    assert [name for name, _ in order] == ["part", "t", f"{MERGE_FROM:020}.json", "_delta_log"]
+    assert [entries for _, entries in order] == [MERGE_FROM] * 3 + [MERGE_FROM + 1]
+    assert commit == (MERGE_FROM - 1, MERGE_FROM)  # the version without new rows
+    assert [len(lake.files(TABLE, v)) for v in (MERGE_FROM - 1, MERGE_FROM)] == [MERGE_FROM, 1]
+    found = _ENGINE.rows(
+        sql("select sum(v) as v, count(*) as n from t"),
+        {"t": Scan(lake.files(TABLE, commit.version), _put(lake).columns)},
+    )
+    assert found == [{"v": sum(range(MERGE_FROM)), "n": MERGE_FROM}]
+    assert lake.check(TABLE) == ()
+    assert lake.append(TABLE, [_put(lake)], MERGE_FROM).version == MERGE_FROM + 1

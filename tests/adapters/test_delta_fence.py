@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from pathlib import Path
 
@@ -132,13 +133,15 @@ def test_deltalake_itself_reads_the_table(tmp_path: Path) -> None:
     for sequence in range(45):  # past two checkpoints
         lake.append(TABLE, [_put(lake, sequence)], sequence)
     table = DeltaTable(str(tmp_path / "tables" / "t"))
-    assert (table.version(), table.transaction_version(TABLE)) == (44, 44)
-    assert sorted(table.file_uris()) == sorted(map(str, lake.files(TABLE, 44)))
+    last = lake.latest(TABLE)
+    assert last is not None
+    assert (table.version(), table.transaction_version(TABLE)) == (last.version, 44)
+    assert sorted(table.file_uris()) == sorted(map(str, lake.files(TABLE, last.version)))
     assert table.count() == 45  # from numRecords, the only statistic: no raw values
     log = tmp_path / "tables" / "t" / "_delta_log"
     said = "".join(path.read_text() for path in log.glob("*.json"))
     assert "numRecords" in said
-    assert "minValues" not in said
+    assert not re.search(r'(min|max)Values\\":{\\"', said)
 
 
 @pytest.mark.parametrize("name", ["tables", "tables.", "tables.../x", "tables.a/b", ".x"])

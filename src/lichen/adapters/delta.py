@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import threading
@@ -17,16 +16,18 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from lichen.adapters.deltalog import Log, entry, problems
 from lichen.adapters.deltatypes import difference, schema_of
+from lichen.adapters.deltaupkeep import SCRATCH, keep_up
 from lichen.core.errors import LakeError
 from lichen.core.findings import Finding, Severity
 from lichen.ports.durable import sync
 from lichen.ports.lake import Commit, Staged
 
-# Opening a table and each commit read the log since its last checkpoint.
-CHECKPOINT_EVERY = 20
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
-_KEEP_THE_LOG: dict[str, str | None] = {"delta.enableExpiredLogCleanup": "false"}
-_POINTER = "_last_checkpoint"
+# Nothing that the log holds is forgotten, and it holds no values of rows.
+_SETTINGS: dict[str, str | None] = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.dataSkippingNumIndexedCols": "0",
+}
 _APPEND, _REPLACE = "append", "overwrite"  # deltalake's words
 _WORD = re.compile(r"[\w-]+")
 
@@ -87,7 +88,7 @@ class DeltaLake:
             ]
             for path in lost:
                 path.unlink()
-            for scratch in log.folder.glob(".checkpoint-*"):
+            for scratch in log.folder.glob(f"{SCRATCH}*"):
                 shutil.rmtree(scratch)
             return len(lost)
 
@@ -111,7 +112,7 @@ class DeltaLake:
                 version = self._write(log, adds, schema, sequence, mode)
             self._settle(table, version)
             self._staged.difference_update(item.path for item in staged)
-            return Commit(sequence, version)
+            return Commit(sequence, log.holding(sequence) or version)
 
     def _write(
         self, log: Log, adds: list[AddAction], schema: Schema, sequence: int, mode: str
@@ -127,7 +128,7 @@ class DeltaLake:
                     schema,
                     adds,
                     mode="error",
-                    configuration=_KEEP_THE_LOG,
+                    configuration=_SETTINGS,
                     commit_properties=properties,
                     post_commithook_properties=_NO_HOOKS,
                 )
@@ -171,29 +172,8 @@ class DeltaLake:
         if version == 0:
             for folder in (log.folder, log.folder.parent, self.root, self.root.parent):
                 self._sync(folder)
-        if version == log.version and version and version % CHECKPOINT_EVERY == 0:
-            self._checkpoint(log)
-
-    def _checkpoint(self, log: Log) -> None:
-        """Sum up the log, so that opening the table stays cheap.
-
-        A checkpoint that a power cut tore would hide the table, so it is written beside the log,
-        made durable there, and only then moved in, the pointer to it last.
-        """
-        entries, scratch = log.folder / "_delta_log", log.folder / f".checkpoint-{uuid.uuid4()}"
-        copy = scratch / "_delta_log"
-        copy.mkdir(parents=True)
-        try:
-            for path in _since_checkpoint(entries, log.version):
-                os.link(path, copy / path.name)
-            DeltaTable(str(scratch)).create_checkpoint()
-            for path in (copy / f"{log.version:020}.checkpoint.parquet", copy / _POINTER):
-                self._sync(path)
-                path.replace(entries / path.name)
-                self._sync(entries)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-        self._handles.pop(log.table, None)
+        if version == log.version and keep_up(log, self._sync):
+            self._handles.pop(log.table, None)
 
     def _log(self, table: str) -> Log:
         log = self._logs.get(table)
@@ -256,15 +236,3 @@ def _add(log: Log, staged: Staged) -> AddAction:
         data_change=True,
         stats=json.dumps({"numRecords": staged.rows}),
     )
-
-
-def _since_checkpoint(entries: Path, version: int) -> list[Path]:
-    """Return what says what the table is: the last checkpoint before a version and what follows.
-
-    A checkpoint of the version itself may be there from a writer that died before it moved the
-    pointer: it is left out, and made again.
-    """
-    below = f"{version:020}"
-    checkpoints = sorted(p for p in entries.glob("*.checkpoint.parquet") if p.name < below)[-1:]
-    first = checkpoints[0].name.partition(".")[0] if checkpoints else ""
-    return checkpoints + [path for path in entries.glob("*.json") if path.name >= first]

@@ -92,7 +92,8 @@ class Log:
             self.entries.append(found)
             if found.sequence is not None:
                 self.sequence = found.sequence
-                self._holding[found.sequence] = self.version
+            if self.sequence is not None:  # a version without one holds the same rows
+                self._holding[self.sequence] = self.version
             self.schema = found.schema or self.schema
             self._ever.update(path for path, _ in found.added)
 
@@ -101,7 +102,7 @@ class Log:
         return None if self.sequence is None else Commit(self.sequence, self.version)
 
     def holding(self, sequence: int) -> int | None:
-        """Return the version whose commit carries the sequence."""
+        """Return the last version that holds all rows up to a sequence, and no later ones."""
         return self._holding.get(sequence)
 
     def files(self, version: int) -> tuple[Path, ...]:

@@ -25,6 +25,7 @@ class DuckOnline:
         config: dict[str, Any] = {"autoinstall_known_extensions": "false", "threads": str(threads)}
         self._database = duckdb.connect(":memory:", config=config)
         self._database.execute("set global TimeZone = 'UTC'")
+        self._database.execute("set global parquet_metadata_cache = true")  # files never change
         self._reader = _Session(self._database)
         self._writer = _Session(self._database)
         self._still = threading.RLock()

@@ -13,7 +13,7 @@ from functools import reduce
 
 from sqlglot import exp
 
-from lichen.core.sql import col, rel, tables_in
+from lichen.core.sql import col, given, rel, tables_in
 
 OWN = ("_row", "_key", "_known_at", "_until", "_arrived_at", "_deleted", "_from", "_file", "_line")
 SEPARATOR, NOTHING = 31, 30  # between the parts of a composite key; in place of a NULL part
@@ -101,14 +101,30 @@ def spans(versions: exp.Query, known: exp.Expr | None = None) -> exp.Select:
     )
 
 
-def of_keys(versions: exp.Query, keys: exp.Query) -> exp.Select:
+def of_keys(versions: exp.Query, keys: exp.Query, within: exp.Expr | None = None) -> exp.Select:
     """Return the versions of some keys, by way of their row ids.
 
     Row ids grow with every commit, so an engine knows where they lie and reads little else.
+    `within` is true of every row that is meant, and tells the engine where it need not look.
     """
     rows = exp.select(col("_row")).from_(versions.subquery("k")).where(col("_key").isin(query=keys))
+    rows = rows.where(within) if within is not None else rows
     found = exp.select(*map(col, versions.named_selects)).from_(versions.subquery("v"))
     return found.where(col("_row").isin(query=rows))
+
+
+def key_range(rows: exp.Query) -> exp.Select:
+    """Return the least and the greatest key of rows, to be bound for `WITHIN`."""
+    ends = {"lowest": exp.Min, "highest": exp.Max}
+    return exp.select(
+        *(exp.alias_(end(this=col("_key")), name) for name, end in ends.items())
+    ).from_(rows.subquery("r"))
+
+
+# An engine that knows the range of the keys in a stretch of rows passes over most of them.
+WITHIN = exp.Between(
+    this=col("_key"), low=given("lowest", "varchar"), high=given("highest", "varchar")
+)
 
 
 def current(versions: exp.Query, at: exp.Expr) -> exp.Select:

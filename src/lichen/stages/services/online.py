@@ -2,7 +2,7 @@
 
 Each stored relation below the model is cut to what questions from a moment on can see
 (`features.reduce`); over that cut run the same trees as over the whole tables. A publication that
-only appended is followed by reading the new files alone; any other is read again.
+only appended is followed by reading the new rows alone; any other is read again.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ class View:
 
 
 class _Base(NamedTuple):
-    """Which files of a stored relation are in memory."""
+    """Which rows of a stored relation are in memory, and which verdicts were heeded."""
 
-    files: tuple[Path, ...]
+    epoch: int
+    sequence: int
     verdicts: tuple[Path, ...]
 
 
@@ -189,13 +190,14 @@ class _Move:
         self.draft.hold(in_memory(node), text(query), given)
 
     def _grow(self, node: str, base: _Base, pinned: _Base) -> bool:
-        """Add the rows of new files; False where more than that happened."""
-        more, judged = pinned.files[len(base.files) :], pinned.verdicts[len(base.verdicts) :]
-        if base != (pinned.files[: len(base.files)], pinned.verdicts[: len(base.verdicts)]):
+        """Add the rows of later sequences; False where more than that happened."""
+        judged = pinned.verdicts[len(base.verdicts) :]
+        if base[::2] != (pinned.epoch, pinned.verdicts[: len(base.verdicts)]):
             return False
-        relations = self.shelf.relations([node])
-        given: dict[str, Any] = {**relations, node: relations[node]._replace(files=more)}
-        news = self.shelf.versions(node).where(present("_known_at"))
+        more = base.sequence < pinned.sequence
+        given = self.shelf.relations([node])
+        since = exp.GTE(this=col("_row"), expression=lit((base.sequence + 1) << 32))
+        news = self.shelf.versions(node).where(since, present("_known_at"))
         if more and self._count(_surprises(node, news, self.since, self.texts), given):
             return False
         if judged and self._count(_judged(node), {_NEW: Scan(judged, VERDICTS)}):
@@ -209,13 +211,11 @@ class _Move:
 
 
 def _base(shelf: Shelf, node: str) -> _Base:
-    """Return a node's files and those of its verdicts, as they are pinned."""
-    commits = shelf.records[node].commits
-
-    def files(table: str) -> tuple[Path, ...]:
-        return shelf.lake.files(table, commits[table][1]) if table in commits else ()
-
-    return _Base(files(node), files(verdict_table(node)))
+    """Return up to where a node and its verdicts are pinned."""
+    record, table = shelf.records[node], verdict_table(node)
+    pinned = record.commits.get(table)
+    verdicts = shelf.lake.files(table, pinned[1]) if pinned else ()
+    return _Base(int(record.facts["epoch"]), record.sequence, verdicts)
 
 
 def _surprises(node: str, news: exp.Query, start: Instant, compiled: Texts) -> exp.Select:

@@ -12,22 +12,17 @@ from collections.abc import Sequence
 import sqlglot
 from sqlglot import exp
 
-from lichen.core.sql import DIALECT, col, lit
-from lichen.core.versions import key_text, ordered
+from lichen.core.sql import DIALECT, col, lit, rel
+from lichen.core.versions import WITHIN, key_text, of_keys, ordered
 from lichen.stages.sources.spec import Source
 
 ARRIVED = ("_key", "_file", "_line", "_raw")  # what is stored of a row besides its columns
+STORED = ("_row", "_known_at", "_arrived_at", "_deleted")  # what landing adds
 
-# All versions of the keys that the files speak of or, if they changed, spoke of. By way of the
-# row ids, of which an engine knows where they lie, only what holds a key is read whole.
-_PAST = """
-select * from stored
-where _row in (select _row from stored where _key in (select _key from told))
-"""
+# The keys that changed files spoke of, and no file speaks of now.
 _SPOKEN = """
-select * from stored
-where _key in (select _key from stored where _file in (select path from changed))
-  and _key not in (select _key from told)
+select _key from stored where _file in (select path from changed)
+except select _key from told
 """
 _HELD = "select * from past qualify row_number() over (partition by _key order by _row desc) = 1"
 _CLAIMS = """
@@ -81,6 +76,12 @@ def told(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
     ).from_(counted.subquery("c"))
 
 
+def as_told(source: Source, name: str) -> exp.Select:
+    """Return what `told` gave, where it is known by a name."""
+    names = (*_users(source), *ARRIVED, "_said", "_arrived_at", "_corrects")
+    return exp.select(*map(col, names)).from_(rel(name))
+
+
 def told_again(rows: exp.Query, replaced: exp.Query) -> exp.Select:
     """Return what rows say, as of when the stored versions that they replace arrived.
 
@@ -117,16 +118,17 @@ def fresh(
 ) -> exp.Select:
     """Return the new versions in `told` rows, given `stored` and the paths in `changed`.
 
-    `changed` says that there are such paths.
+    `changed` says that there are such paths. The range of the told keys is bound (`WITHIN`).
 
     Known-at: what the source declares, but not before the arrival unless the row belongs to the
     back-fill; a correction or a deletion always counts from its arrival. A row that only moved to
     another file keeps the known-at that it had.
     """
     carried = (*_users(source), *ARRIVED)
-    past = _parsed(_PAST)
+    stands = exp.select(*map(col, (*carried, *STORED))).from_("stored")
+    past: exp.Query = of_keys(stands, exp.select("_key").from_("told"), WITHIN)
     if changed:
-        past = exp.union(past, _parsed(_SPOKEN), distinct=False, copy=False)
+        past = exp.union(past, of_keys(stands, _parsed(_SPOKEN)), distinct=False, copy=False)
     new = exp.union(_alone(carried), _following(carried), distinct=False, copy=False)
     versions = exp.select(
         *map(col, carried),

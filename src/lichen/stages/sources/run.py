@@ -17,12 +17,13 @@ from lichen.core.findings import Finding, Severity
 from lichen.core.pycode import code_fingerprint
 from lichen.core.sql import col, given, rel
 from lichen.core.steps import Blocked, Land, Result, Seen
-from lichen.ports.engine import Scan
+from lichen.core.versions import WITHIN, key_range
+from lichen.ports.engine import Relations, Scan, Values
 from lichen.ports.lake import Staged
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
 from lichen.stages.judge import Unreadable, among, judge
-from lichen.stages.sources.land import fresh, numbered, repeats, told, told_again
+from lichen.stages.sources.land import as_told, fresh, numbered, repeats, told, told_again
 from lichen.stages.sources.spec import Source
 
 
@@ -84,26 +85,49 @@ def _stage(step: Land, source: Source, ctx: Context) -> tuple[Staged | None, Unr
     """Write the new versions to a file beside the table; None when no file is to be read."""
     if not _files(step):
         return None, ()
-    relations, unreadable, values = _parsed(step, source, ctx)
+    relations, unreadable, names = _parsed(step, source, ctx)
     there = ctx.shelf.relations([step.node])[step.node] if step.node in ctx.shelf.records else None
     if there is not None:
         relations[step.node] = there
     if step.replace:
         relations["again"] = _paths(seen.path for seen in step.again)
-    columns = there.columns if there is not None else None
-    kind = (step.replace, bool(step.changed), len(_files(step)))
-    key = ("land", step.node, step.fingerprint, *kind, columns)
-    query = ctx.prepared(key, lambda: _versions(step, source, stored=there is not None))
-    path = ctx.lake.stage(step.node)
-    return ctx.engine.write(query, relations, path, ctx.values(step, **values)), unreadable
+    key = ("land", step.node, step.fingerprint, len(_files(step)))
+    values = ctx.values(step, **names)
+    arrived = ctx.engine.arrow(
+        ctx.prepared((*key, "told"), lambda: _told(step, source)), relations, values
+    )
+    relations["_told"] = arrived
+    ends = ctx.prepared(("land", "ends"), lambda: key_range(_all_of("_told")))
+    values = {**values, **ctx.engine.rows(ends, {"_told": arrived})[0]}
+    stored = there is not None and _touches(step, relations, values, ctx)
+    kind = (stored, step.replace, bool(step.changed), there.columns if there and stored else None)
+    query = ctx.prepared((*key, *kind), lambda: _versions(step, source, stored=stored))
+    return ctx.engine.write(query, relations, ctx.lake.stage(step.node), values), unreadable
+
+
+def _touches(step: Land, relations: Relations, values: Values, ctx: Context) -> bool:
+    """Whether what is stored has a say in what is new: most often all keys are."""
+    if step.replace or step.changed:
+        return True
+    some = exp.select(exp.alias_(exp.Count(this=exp.Star()), "n")).from_(rel(step.node))
+    keys = exp.select("_key").from_(rel("_told"))
+    query = ctx.prepared(
+        ("land", step.node, "touches"), lambda: some.where(WITHIN, col("_key").isin(query=keys))
+    )
+    return bool(ctx.engine.rows(query, relations, values)[0]["n"])
+
+
+def _told(step: Land, source: Source) -> exp.Query:
+    """What the relations `_file_0`, `_file_1`, … say."""
+    parts = [_imposed(source, index) for index in range(len(_files(step)))]
+    rows = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
+    return told(source, rows, NOW)
 
 
 def _versions(step: Land, source: Source, *, stored: bool) -> exp.Query:
-    """The new versions, from the relations `_file_0`, `_file_1`, … and what is stored."""
-    parts = [_imposed(source, index) for index in range(len(_files(step)))]
-    rows = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
-    arrived = told(source, rows, NOW)
-    held = exp.select("*").from_(rel(step.node)) if stored else _nothing(source)
+    """The new versions, from the relation `_told` and what is stored."""
+    arrived = as_told(source, "_told")
+    held = _all_of(step.node) if stored else _nothing(source)
     if stored and step.replace:
         arrived, held = told_again(arrived, _as_they_were(held)), _nothing(source)
     new = fresh(source, arrived, held, NOW, changed=bool(step.changed))
@@ -155,6 +179,10 @@ def _check_header(source: Source, names: Sequence[str], header: Where) -> None:
         raise SourceError(
             promised, where=header, allowed=error.allowed, given=error.given, hint=error.hint
         ) from error
+
+
+def _all_of(name: str) -> exp.Select:
+    return exp.select("*").from_(rel(name))
 
 
 def _nothing(source: Source) -> exp.Select:

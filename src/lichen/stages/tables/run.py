@@ -12,7 +12,7 @@ from lichen.core.findings import Finding, Severity
 from lichen.core.fingerprint import Print
 from lichen.core.sql import given, rel
 from lichen.core.steps import Blocked, Build, Result
-from lichen.core.versions import stored
+from lichen.core.versions import key_range, stored
 from lichen.ports.engine import Relations, Scan
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
@@ -25,6 +25,7 @@ from lichen.stages.tables.versions import (
     numbered,
     overlapping,
     repeated,
+    touched,
     whole,
 )
 
@@ -35,7 +36,7 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     relations = ctx.shelf.relations(nodes if step.replace else [*nodes, step.node])
     key = ("build", step.node, step.fingerprint, step.replace, *map(ctx.shelf.shape, nodes))
     query = ctx.prepared(key, lambda: _versions(step, table, ctx))
-    values = ctx.values(step, **_since(step, ctx))
+    values = ctx.values(step, **_since(step, relations, ctx))
     staged = ctx.engine.write(query, relations, ctx.lake.stage(step.node), values)
     before = relations[step.node].files if step.rejudge and not step.replace else ()
     scan = Scan((*before, staged.path), staged.columns)
@@ -125,11 +126,18 @@ def _versions(step: Build, table: Table, ctx: Context) -> exp.Query:
 _SINCE = given("since", "bigint")  # the last row of the input that the table has taken on
 
 
-def _since(step: Build, ctx: Context) -> dict[str, int]:
+def _since(step: Build, relations: Relations, ctx: Context) -> dict[str, str | int]:
+    """Where the news of the one input begin, and the range of the keys that they touch."""
     if step.replace or len(step.inputs) != 1:
         return {}
-    taken = ctx.shelf.records[step.node].facts["inputs"][step.inputs[0].node]
-    return {"since": ((int(taken) + 1) << 32) - 1}
+    node = step.inputs[0].node
+    taken = ctx.shelf.records[step.node].facts["inputs"][node]
+    since = {"since": ((int(taken) + 1) << 32) - 1}
+    query = ctx.prepared(
+        ("ends", *ctx.shelf.shape(node)),
+        lambda: key_range(touched(ctx.shelf.versions(node), _SINCE)),
+    )
+    return {**since, **ctx.engine.rows(query, relations, since)[0]}
 
 
 def _inputs(step: Build, ctx: Context) -> Inputs:

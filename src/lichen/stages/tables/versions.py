@@ -9,7 +9,7 @@ from sqlglot import exp
 from lichen.core.derive import derive, shape_of
 from lichen.core.errors import TableError
 from lichen.core.sql import col, lit, rel, tables_in
-from lichen.core.versions import as_versions, current, key_text, of_keys, ordered
+from lichen.core.versions import WITHIN, as_versions, current, key_text, of_keys, ordered
 from lichen.stages.tables.spec import Table
 
 OWN = ("_key", "_known_at", "_arrived_at", "_deleted", "_from")
@@ -27,10 +27,10 @@ def news(table: Table, inputs: Inputs, since: exp.Expr, held: exp.Query) -> exp.
     """Return the versions that a row-wise table gains from input rows after the row `since`.
 
     Only the keys that the new rows touch are derived again; what `held` has already is left out.
+    The range of these keys is bound (`WITHIN`).
     """
     ((name, versions),) = inputs.items()
-    touched = exp.select(col("_key")).from_(versions.subquery("i")).where(_after(since))
-    part = of_keys(versions, touched)
+    part = of_keys(versions, touched(versions, since), WITHIN)
     made = as_versions(derive(table.select, {name: part}, table.key, where=table.where))
     same = exp.and_(
         *(
@@ -40,13 +40,27 @@ def news(table: Table, inputs: Inputs, since: exp.Expr, held: exp.Query) -> exp.
     )
     own = ("_row", "_key", "_known_at", "_deleted", "_from")
     mine = exp.select(*map(col, own)).from_(held.subquery("held"))
-    known = of_keys(mine, exp.select("_key").from_("_made"))
+    known = (
+        exp.select("*")
+        .from_(mine.subquery("o"))
+        .where(
+            exp.In(
+                this=exp.Tuple(expressions=[col("_key"), col("_known_at")]),
+                query=exp.select("_key", "_known_at").from_("_made").subquery(),
+            )
+        )
+    )
     return (
         exp.select(*(col(c, "m") for c in made.named_selects))
         .from_(rel("_made", "m"))
         .join(known.subquery("h"), on=same, join_type="anti")
         .with_("_made", as_=made)
     )
+
+
+def touched(versions: exp.Query, since: exp.Expr) -> exp.Select:
+    """Return the keys of the input rows after the row `since`."""
+    return exp.select(col("_key")).from_(versions.subquery("i")).where(_after(since))
 
 
 def changes(table: Table, inputs: Inputs, held: exp.Query, now: exp.Expr) -> exp.Select:
