@@ -76,13 +76,14 @@ class DuckDB:
         self, query: Question, relations: Relations, values: Values = NOTHING
     ) -> tuple[Column, ...]:
         """Return the columns of the result without running the query."""
-        with self._cursor(relations) as cursor:
-            return _describe(cursor, *_spelled(query, values))
+        spelled, bound = _spelled(query, values)
+        with self._cursor(_read(relations, spelled)) as cursor:
+            return _describe(cursor, spelled, bound)
 
     def arrow(self, query: Question, relations: Relations, values: Values = NOTHING) -> Table:
         """Run the query; returns an Arrow table."""
-        with self._cursor(relations) as cursor:
-            spelled, bound = _spelled(query, values)
+        spelled, bound = _spelled(query, values)
+        with self._cursor(_read(relations, spelled)) as cursor:
             return Table.from_arrow(cursor.sql(spelled, params=bound or None))
 
     def rows(
@@ -96,8 +97,8 @@ class DuckDB:
 
     def frame(self, query: Question, relations: Relations, values: Values = NOTHING) -> Any:
         """Run the query; returns a pandas DataFrame."""
-        with self._cursor(relations) as cursor:
-            spelled, bound = _spelled(query, values)
+        spelled, bound = _spelled(query, values)
+        with self._cursor(_read(relations, spelled)) as cursor:
             found = cursor.sql(spelled, params=bound or None)
             moments = [c for c, t in zip(found.columns, found.types, strict=True) if t == MOMENT]
             if not moments:
@@ -122,7 +123,7 @@ class DuckDB:
         Rows keep the order of the query. An error leaves no file behind.
         """
         spelled, bound = _spelled(query, values)
-        with self._cursor(relations) as cursor:
+        with self._cursor(_read(relations, spelled)) as cursor:
             columns = self._columns_of(cursor, query, relations, (spelled, bound))
             _refuse_what_delta_cannot_hold(columns)
             try:
@@ -195,6 +196,12 @@ def _spelled(query: Question, values: Values) -> tuple[str, dict[str, Any]]:
     """Return the text of a query and the values that it names."""
     spelled = query.text if isinstance(query, Prepared) else text(query)
     return spelled, {name: values[name] for name in set(_NAMED.findall(spelled)) & set(values)}
+
+
+def _read(relations: Relations, spelled: str) -> Relations:
+    """Return the relations whose names stand in a query: to name one costs opening its files."""
+    words = spelled.lower()
+    return {name: each for name, each in relations.items() if name.lower() in words}
 
 
 def _view(stored: Scan) -> str:

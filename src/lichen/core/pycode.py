@@ -6,7 +6,7 @@ import ast
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 
@@ -28,13 +28,9 @@ def code_fingerprint(path: Path, root: Path, *, undecorated: str = "") -> str:
         module = todo.pop()
         if module in seen:
             continue
-        try:
-            tree = ast.parse(module.read_text("utf-8"), filename=str(module))
-        except SyntaxError as error:
-            where = Where(module, error.lineno or 0)
-            raise ProjectError(f"this Python does not read: {error.msg}", where=where) from error
-        seen[module] = ast.dump(_bare(tree, undecorated))
-        for imported in _imports(tree):
+        stat = module.stat()
+        seen[module], imports = _said(module, undecorated, (stat.st_mtime_ns, stat.st_size))
+        for imported in imports:
             found = _project_file(imported, module, root)
             if found is not None:
                 todo.append(found)
@@ -42,6 +38,21 @@ def code_fingerprint(path: Path, root: Path, *, undecorated: str = "") -> str:
                 outside.add(imported.split(".")[0])
     code = [f"{p.relative_to(root)}:{text}" for p, text in sorted(seen.items())]
     return digest(*code, *_versions(outside))
+
+
+@lru_cache(maxsize=1_000)
+def _said(
+    module: Path,
+    undecorated: str,
+    as_of: tuple[int, int],  # noqa: ARG001 - when to read it again
+) -> tuple[str, frozenset[str]]:
+    """What the code of one file says, and the modules that it imports."""
+    try:
+        tree = ast.parse(module.read_text("utf-8"), filename=str(module))
+    except SyntaxError as error:
+        where = Where(module, error.lineno or 0)
+        raise ProjectError(f"this Python does not read: {error.msg}", where=where) from error
+    return ast.dump(_bare(tree, undecorated)), frozenset(_imports(tree))
 
 
 def _bare(tree: ast.Module, undecorated: str) -> ast.Module:

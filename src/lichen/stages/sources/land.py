@@ -13,7 +13,7 @@ import sqlglot
 from sqlglot import exp
 
 from lichen.core.sql import DIALECT, col, lit, rel
-from lichen.core.versions import WITHIN, key_text, of_keys, ordered
+from lichen.core.versions import WITHIN, key_range, key_text, of_keys, ordered
 from lichen.stages.sources.spec import Source
 
 ARRIVED = ("_key", "_file", "_line", "_raw")  # what is stored of a row besides its columns
@@ -113,6 +113,17 @@ def told_again(rows: exp.Query, replaced: exp.Query) -> exp.Select:
     )
 
 
+def first(source: Source, rows: exp.Query) -> exp.Select:
+    """Return the new versions in `told` rows of which each is the first of its key."""
+    carried = (*_users(source), *ARRIVED)
+    return exp.select(
+        *map(col, carried),
+        exp.alias_(_known_first(source), "_known_at"),
+        col("_arrived_at"),
+        exp.alias_(exp.false(), "_deleted"),
+    ).from_(rows.subquery("told"))
+
+
 def fresh(
     source: Source, rows: exp.Query, stored: exp.Query, now: exp.Expr, *, changed: bool
 ) -> exp.Select:
@@ -162,6 +173,13 @@ def fresh(
     for name, tree in names.items():
         query.with_(name, as_=tree, materialized=name != "stored", copy=False)
     return query
+
+
+def extent(rows: exp.Query) -> exp.Select:
+    """Return of `told` rows the range of their keys, and whether a key repeats."""
+    keys = exp.Count(this=exp.Distinct(expressions=[col("_key")]))
+    repeats = exp.NEQ(this=exp.Count(this=exp.Star()), expression=keys)
+    return key_range(rows).select(exp.alias_(repeats, "repeats"))
 
 
 def numbered(versions: exp.Query, source: Source, first: exp.Expr) -> exp.Select:
@@ -280,24 +298,27 @@ def _over(function: exp.Expr, spec: exp.WindowSpec | None = None) -> exp.Expr:
 
 
 def _known_at(source: Source) -> exp.Expr:
+    later = exp.func("greatest", col("_said"), col("_arrived_at"), col("_before"))
+    case = exp.case().when(col("_moves"), col("_before"))
+    if source.known_at is not None:
+        case = case.when(col("_said").is_(exp.null()), _NEVER.copy())
+    return case.when(col("_corrects"), later).else_(_known_first(source))
+
+
+def _known_first(source: Source) -> exp.Expr:
+    """When the first row of a key is known."""
     said, arrived = col("_said"), col("_arrived_at")
-    first = exp.case()
     if source.known_at is None:
-        unknown: exp.Expr = exp.false()
-        live: exp.Expr = arrived
-    else:
-        unknown = said.is_(exp.null())
-        live = exp.func("greatest", said.copy(), arrived.copy())
-        if source.backfill_until is not None:
-            early = exp.LTE(this=arrived.copy(), expression=lit(source.backfill_until))
-            live = exp.case().when(early, said.copy()).else_(live)
-    later = exp.func("greatest", said.copy(), arrived.copy(), col("_before"))
-    return (
-        first.when(col("_moves"), col("_before"))
-        .when(unknown, exp.cast(exp.null(), "timestamptz"))
-        .when(col("_corrects"), later)
-        .else_(live)
-    )
+        return arrived
+    live = exp.func("greatest", said.copy(), arrived.copy())
+    case = exp.case().when(said.is_(exp.null()), _NEVER.copy())
+    if source.backfill_until is not None:
+        early = exp.LTE(this=arrived.copy(), expression=lit(source.backfill_until))
+        case = case.when(early, said.copy())
+    return case.else_(live)
+
+
+_NEVER = exp.cast(exp.null(), "timestamptz")
 
 
 def _users(source: Source) -> tuple[str, ...]:

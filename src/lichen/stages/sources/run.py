@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from arro3.core import Array, DataType, Table
 from sqlglot import exp
@@ -17,13 +17,22 @@ from lichen.core.findings import Finding, Severity
 from lichen.core.pycode import code_fingerprint
 from lichen.core.sql import col, given, rel
 from lichen.core.steps import Blocked, Land, Result, Seen
-from lichen.core.versions import WITHIN, key_range
+from lichen.core.versions import WITHIN
 from lichen.ports.engine import Relations, Scan, Values
 from lichen.ports.lake import Staged
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
 from lichen.stages.judge import Unreadable, among, judge
-from lichen.stages.sources.land import as_told, fresh, numbered, repeats, told, told_again
+from lichen.stages.sources.land import (
+    as_told,
+    extent,
+    first,
+    fresh,
+    numbered,
+    repeats,
+    told,
+    told_again,
+)
 from lichen.stages.sources.spec import Source
 
 
@@ -37,7 +46,8 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
     """
     if step.lost:
         return Blocked(findings=(_would_lose(step),))
-    staged, unreadable = _stage(step, source, ctx)
+    landing = _stage(step, source, ctx)
+    staged = landing.staged
     scan = _to_judge(step.node, staged, ctx, everything=step.rejudge)
     judgement = judge(
         _promises(source),
@@ -45,7 +55,7 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
         scan,
         ctx,
         everything=step.replace or step.rejudge,
-        unreadable=unreadable,
+        unreadable=landing.unreadable,
     )
     if judgement.blocks:
         if staged is not None:
@@ -57,7 +67,7 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
         seen={step.node: step.sequence},
         replace=step.replace,
         rejudge=step.rejudge,
-        facts={"files": len(_files(step))},
+        facts={"files": len(_files(step)), "firsts_from": _firsts_from(step, landing, ctx)},
     )
     prepared = code_fingerprint(source.prepare, ctx.root) if source.prepare else None
     body = {"fingerprint": step.fingerprint, "rules": step.rules, "prepare": prepared}
@@ -81,10 +91,18 @@ def _would_lose(step: Land) -> Finding:
     )
 
 
-def _stage(step: Land, source: Source, ctx: Context) -> tuple[Staged | None, Unreadable]:
-    """Write the new versions to a file beside the table; None when no file is to be read."""
+class _Landing(NamedTuple):
+    """The staged versions, None when no file is to be read, and whether all keys are new."""
+
+    staged: Staged | None = None
+    unreadable: Unreadable = ()
+    firsts: bool = True
+
+
+def _stage(step: Land, source: Source, ctx: Context) -> _Landing:
+    """Write the new versions to a file beside the table."""
     if not _files(step):
-        return None, ()
+        return _Landing()
     relations, unreadable, names = _parsed(step, source, ctx)
     there = ctx.shelf.relations([step.node])[step.node] if step.node in ctx.shelf.records else None
     if there is not None:
@@ -93,20 +111,20 @@ def _stage(step: Land, source: Source, ctx: Context) -> tuple[Staged | None, Unr
         relations["again"] = _paths(seen.path for seen in step.again)
     key = ("land", step.node, step.fingerprint, len(_files(step)))
     values = ctx.values(step, **names)
-    arrived = ctx.engine.arrow(
-        ctx.prepared((*key, "told"), lambda: _told(step, source)), relations, values
-    )
-    relations["_told"] = arrived
-    ends = ctx.prepared(("land", "ends"), lambda: key_range(_all_of("_told")))
-    values = {**values, **ctx.engine.rows(ends, {"_told": arrived})[0]}
+    said = ctx.prepared((*key, "told"), lambda: _told(step, source))
+    relations["_told"] = ctx.engine.arrow(said, relations, values)
+    extent_ = ctx.prepared(("land", "extent"), lambda: extent(_all_of("_told")))
+    (ends,) = ctx.engine.rows(extent_, relations)
+    twice, values = bool(ends.pop("repeats")), {**values, **ends}
     stored = there is not None and _touches(step, relations, values, ctx)
-    kind = (stored, step.replace, bool(step.changed), there.columns if there and stored else None)
-    query = ctx.prepared((*key, *kind), lambda: _versions(step, source, stored=stored))
-    return ctx.engine.write(query, relations, ctx.lake.stage(step.node), values), unreadable
+    kind = (stored, twice, step.replace, bool(step.changed), there.columns if there else None)
+    query = ctx.prepared((*key, *kind), lambda: _versions(step, source, stored=stored, twice=twice))
+    staged = ctx.engine.write(query, relations, ctx.lake.stage(step.node), values)
+    return _Landing(staged, unreadable, firsts=not stored)
 
 
 def _touches(step: Land, relations: Relations, values: Values, ctx: Context) -> bool:
-    """Whether what is stored has a say in what is new: most often all keys are."""
+    """Whether what is stored has a say in what is new. Most often all keys are new."""
     if step.replace or step.changed:
         return True
     some = exp.select(exp.alias_(exp.Count(this=exp.Star()), "n")).from_(rel(step.node))
@@ -117,6 +135,18 @@ def _touches(step: Land, relations: Relations, values: Values, ctx: Context) -> 
     return bool(ctx.engine.rows(query, relations, values)[0]["n"])
 
 
+def _firsts_from(step: Land, landing: _Landing, ctx: Context) -> int:
+    """The sequence from which on every row was the first of its key.
+
+    Those who read the table need not look for what came before such a row.
+    """
+    record = ctx.shelf.records.get(step.node)
+    if record is None:
+        return step.sequence
+    earlier = record.facts.get("firsts_from")
+    return int(earlier) if landing.firsts and earlier is not None else step.sequence + 1
+
+
 def _told(step: Land, source: Source) -> exp.Query:
     """What the relations `_file_0`, `_file_1`, … say."""
     parts = [_imposed(source, index) for index in range(len(_files(step)))]
@@ -124,9 +154,11 @@ def _told(step: Land, source: Source) -> exp.Query:
     return told(source, rows, NOW)
 
 
-def _versions(step: Land, source: Source, *, stored: bool) -> exp.Query:
+def _versions(step: Land, source: Source, *, stored: bool, twice: bool) -> exp.Query:
     """The new versions, from the relation `_told` and what is stored."""
     arrived = as_told(source, "_told")
+    if not (stored or twice):
+        return numbered(first(source, arrived), source, FIRST_ROW)
     held = _all_of(step.node) if stored else _nothing(source)
     if stored and step.replace:
         arrived, held = told_again(arrived, _as_they_were(held)), _nothing(source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from sqlglot import exp
 
@@ -20,6 +21,7 @@ from lichen.stages.judge import among, judge
 from lichen.stages.tables.spec import Table
 from lichen.stages.tables.versions import (
     Inputs,
+    added,
     changes,
     news,
     numbered,
@@ -34,9 +36,14 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     """Build a table: every version again, or only what its input gained since."""
     nodes = [i.node for i in step.inputs]
     relations = ctx.shelf.relations(nodes if step.replace else [*nodes, step.node])
-    key = ("build", step.node, step.fingerprint, step.replace, *map(ctx.shelf.shape, nodes))
-    query = ctx.prepared(key, lambda: _versions(step, table, ctx))
-    values = ctx.values(step, **_since(step, relations, ctx))
+    since = _since(step, ctx)
+    firsts = _firsts(step, since, ctx)
+    key = ("build", step.node, step.fingerprint, step.replace, firsts)
+    query = ctx.prepared(
+        (*key, *map(ctx.shelf.shape, nodes)), lambda: _versions(step, table, ctx, firsts=firsts)
+    )
+    touched = {} if firsts else _touched(step, since, relations, ctx)
+    values = ctx.values(step, **since, **touched)
     staged = ctx.engine.write(query, relations, ctx.lake.stage(step.node), values)
     before = relations[step.node].files if step.rejudge and not step.replace else ()
     scan = Scan((*before, staged.path), staged.columns)
@@ -110,7 +117,7 @@ def _repeats(step: Build, table: Table, relations: Relations, ctx: Context) -> t
     )
 
 
-def _versions(step: Build, table: Table, ctx: Context) -> exp.Query:
+def _versions(step: Build, table: Table, ctx: Context, *, firsts: bool) -> exp.Query:
     """The versions that replace the table, or those that it gains."""
     inputs = _inputs(step, ctx)
     users = [c.lower() for c in table.select.named_selects]
@@ -118,6 +125,8 @@ def _versions(step: Build, table: Table, ctx: Context) -> exp.Query:
         made = whole(table, inputs, NOW)
     elif shape_of(table.select) == "aggregate":
         made = changes(table, inputs, stored(step.node, users), NOW)
+    elif firsts:
+        made = added(table, inputs, _SINCE)
     else:
         made = news(table, inputs, _SINCE, exp.select("*").from_(rel(step.node)))
     return numbered(made, users, FIRST_ROW)
@@ -126,18 +135,34 @@ def _versions(step: Build, table: Table, ctx: Context) -> exp.Query:
 _SINCE = given("since", "bigint")  # the last row of the input that the table has taken on
 
 
-def _since(step: Build, relations: Relations, ctx: Context) -> dict[str, str | int]:
-    """Where the news of the one input begin, and the range of the keys that they touch."""
+def _since(step: Build, ctx: Context) -> dict[str, int]:
+    """Where the news of a table's one input begin."""
     if step.replace or len(step.inputs) != 1:
         return {}
+    taken = ctx.shelf.records[step.node].facts["inputs"][step.inputs[0].node]
+    return {"since": ((int(taken) + 1) << 32) - 1}
+
+
+def _firsts(step: Build, since: Mapping[str, int], ctx: Context) -> bool:
+    """Whether all news are of keys that the input did not hold before."""
+    if not since:
+        return False
+    firsts_from = ctx.shelf.records[step.inputs[0].node].facts.get("firsts_from")
+    return firsts_from is not None and since["since"] >= (int(firsts_from) << 32) - 1
+
+
+def _touched(
+    step: Build, since: Mapping[str, int], relations: Relations, ctx: Context
+) -> dict[str, str]:
+    """The range of the keys that the news are of."""
+    if not since:
+        return {}
     node = step.inputs[0].node
-    taken = ctx.shelf.records[step.node].facts["inputs"][node]
-    since = {"since": ((int(taken) + 1) << 32) - 1}
     query = ctx.prepared(
         ("ends", *ctx.shelf.shape(node)),
         lambda: key_range(touched(ctx.shelf.versions(node), _SINCE)),
     )
-    return {**since, **ctx.engine.rows(query, relations, since)[0]}
+    return dict(ctx.engine.rows(query, relations, since)[0])
 
 
 def _inputs(step: Build, ctx: Context) -> Inputs:

@@ -23,6 +23,16 @@ def whole(table: Table, inputs: Inputs, now: exp.Expr) -> exp.Select:
     return _plain(_at_now(table, inputs, now))
 
 
+def added(table: Table, inputs: Inputs, since: exp.Expr) -> exp.Select:
+    """Return the versions that a row-wise table gains from input rows after the row `since`.
+
+    No earlier row of the input is of the same key as any of them.
+    """
+    ((name, versions),) = inputs.items()
+    part = versions.copy().where(_after(since))
+    return as_versions(derive(table.select, {name: part}, table.key, where=table.where))
+
+
 def news(table: Table, inputs: Inputs, since: exp.Expr, held: exp.Query) -> exp.Select:
     """Return the versions that a row-wise table gains from input rows after the row `since`.
 
