@@ -2,7 +2,8 @@
 
 At each tick the sources' news are landed and built, what became known is told to the service, and
 the questions of the next tick are asked, each at its own moment. Nothing is asked or told before
-its time; the models are not touched until the end.
+its time; the models are not touched until the end. While the service answers, the next tick is
+landed: what arrives then is known too late to be seen by these questions.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,7 +30,7 @@ from lichen.core.time import Instant, instant, iso
 from lichen.loop import Event, Loop
 from lichen.stages.context import NOW, Shelf
 from lichen.stages.models.ask import Inquiry
-from lichen.stages.outcomes.narrow import narrowed
+from lichen.stages.outcomes.narrow import ENDS, narrowed
 from lichen.stages.outcomes.questions import questions
 from lichen.stages.services.spec import Service
 
@@ -65,20 +67,27 @@ def replay(
     done, waiting, now = Replayed(), _Waiting(), start
     due = _Due(loop, inquiry, start, end)
     tables = (*inquiry.nodes, str(Name(Kind.predictions, name.name)))
-    with served(loop, name.name) as port, closing(_Client(port, name.name)) as client:
+    with (
+        served(loop, name.name) as port,
+        closing(_Client(port, name.name)) as client,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        answers = beside.submit(client.ask, [])
         while now < end:
             until = min(now + every, end)
             daily = now == start or now.date() != (now - every).date()
             done.trouble += _trouble(loop.run(*(tables if daily else inquiry.nodes), now=now))
+            done.unanswered += answers.result()
             done.told += client.tell(waiting.known(loop, inquiry, now))
             asked = due.between(now, until)
-            done.unanswered += client.ask(asked)
+            answers = beside.submit(client.ask, asked)
             done.asked += len(asked)
             waiting.add(asked)
             done.ticks += 1
             report(now, done)
             now = until
         done.trouble += _trouble(loop.run(*inquiry.nodes, now=end))
+        done.unanswered += answers.result()
         done.told += client.tell(waiting.known(loop, inquiry, end))
     done.trouble += _trouble(loop.run(now=end))
     report(end, done)
@@ -197,9 +206,11 @@ class _Waiting:
         if not self._keys:
             return []
         shelf = Shelf(loop.published(), loop.lake)
-        asked = Table.from_pydict({"key": Array(sorted(self._keys), DataType.utf8())})
+        keys = sorted(self._keys)
+        asked = Table.from_pydict({"key": Array(keys, DataType.utf8())})
         relations = {**shelf.relations(_read(inquiry)), "_waiting": asked}
-        found = loop.engine.rows(self._query(inquiry, shelf), relations, {"now": iso(now)})
+        values = {"now": iso(now), "lowest": keys[0], "highest": keys[-1]}
+        found = loop.engine.rows(self._query(inquiry, shelf), relations, values)
         self._keys -= {row["_key"] for row in found}
         return [(r["_key"], float(r["label"]), instant(r["_label_known_at"])) for r in found]
 
@@ -210,7 +221,8 @@ class _Waiting:
         if self._made is None or self._made[0] != shapes:
             inputs = {node: shelf.versions(node) for node in nodes}
             keys = exp.select(col("key")).from_(rel("_waiting"))
-            query = questions(inquiry.outcome, narrowed(inquiry.outcome, inputs, keys), NOW)
+            cut = narrowed(inquiry.outcome, inputs, keys, keyed=shelf.keys(), ends=ENDS)
+            query = questions(inquiry.outcome, cut, NOW)
             label = exp.alias_(exp.cast(col("_label"), "double"), "label")
             known = col("_label_known_at").is_(exp.null()).not_()
             rows = exp.select(col("_key"), label, "_label_known_at").from_(query.subquery("q"))

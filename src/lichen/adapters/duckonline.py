@@ -90,6 +90,7 @@ class _Draft:
         if self._open:
             self._open = False
             self._session.cursor.execute("rollback")
+            self._session.held.clear()
 
 
 class _Session:
@@ -101,6 +102,7 @@ class _Session:
         self.cursor.execute("set disabled_optimizers = 'statistics_propagation'")
         self._prepared: dict[str, str] = {}
         self._filled: set[str] = set()
+        self.held: set[str] = set()
 
     def run(self, statement: str, *, again: bool = False) -> list[Any]:
         """Run a statement; `again` keeps it prepared for the next time."""
@@ -127,8 +129,11 @@ class _Session:
 
     def has(self, name: str) -> bool:
         """Return whether a relation is held."""
-        literal = exp.Literal.string(name).sql(dialect="duckdb")
-        return bool(self.run(f"from duckdb_tables() where table_name = {literal}"))
+        if name not in self.held:
+            literal = exp.Literal.string(name).sql(dialect="duckdb")
+            if self.run(f"from duckdb_tables() where table_name = {literal}"):
+                self.held.add(name)
+        return name in self.held
 
     @contextmanager
     def seeing(self, given: Relations) -> Iterator[None]:

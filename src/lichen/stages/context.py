@@ -53,6 +53,11 @@ class Shelf:
         names = tuple(name for name, _ in record.facts["columns"])
         return (node, names, verdict_table(node) in record.commits)
 
+    def keys(self) -> dict[str, tuple[str, ...]]:
+        """Return the columns that say, in a built table, which row is meant: its `_key`."""
+        facts = {node: record.facts for node, record in self.records.items()}
+        return {node: tuple(f["key"]) for node, f in facts.items() if f.get("key")}
+
     def relations(self, nodes: Iterable[str]) -> dict[str, Scan]:
         """Return what the engine needs to read these nodes, their verdicts included."""
         found: dict[str, Scan] = {}

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
 from lichen.core.derive import qualified
-from lichen.core.sql import col
+from lichen.core.sql import col, given
 from lichen.core.versions import of_keys
 from lichen.stages.outcomes.spec import Outcome
 
+NOT_KEYED: Mapping[str, Sequence[str]] = {}
+ENDS = given("lowest", "varchar"), given("highest", "varchar")
+
 
 def narrowed(
-    outcome: Outcome, inputs: Mapping[str, exp.Query], keys: exp.Query
+    outcome: Outcome,
+    inputs: Mapping[str, exp.Query],
+    keys: exp.Query,
+    *,
+    keyed: Mapping[str, Sequence[str]] = NOT_KEYED,
+    ends: tuple[exp.Expr, exp.Expr] | None = None,
 ) -> dict[str, exp.Query]:
     """Return the inputs without rows that no outcome of these keys can be made of.
 
-    `keys` has one column of texts. An input is cut where a column of it equals the outcome's key,
-    by the SELECT list or through a join; a row's whole history is kept, since a correction may
-    have moved it to another key.
+    `keys` has one column of texts, all within `ends`. An input is cut where a column of it equals
+    the outcome's key, by the SELECT list or through a join; a row's whole history is kept, since
+    a correction may have moved it to another key, unless the column is the input's own key too
+    (`keyed`).
     """
     cut: dict[str, exp.Query] = dict(inputs)
     if len(outcome.key) != 1:
@@ -33,7 +42,14 @@ def narrowed(
         if column is None or names.count(table.name) > 1:
             continue
         versions = inputs[table.name]
-        told = exp.cast(col(column), "varchar").isin(query=keys.copy())
+        said = exp.cast(col(column), "varchar")
+        told: exp.Expr = said.isin(query=keys.copy())
+        if ends:
+            told = exp.and_(told, exp.Between(this=said.copy(), low=ends[0], high=ends[1]))
+        if [name.lower() for name in keyed.get(table.name, ())] == [column.lower()]:
+            shown = exp.select(*map(col, versions.named_selects))
+            cut[table.name] = shown.from_(versions.subquery("v")).where(told)
+            continue
         meant = exp.select(col("_key")).from_(versions.subquery("i")).where(told)
         cut[table.name] = of_keys(versions, meant)
     return cut

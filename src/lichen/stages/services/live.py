@@ -141,7 +141,7 @@ def _joined(inquiry: Inquiry, node: str, shelf: Shelf, now: Instant) -> exp.Sele
     made = shelf.versions(node)
     keys = exp.select(col("key")).from_(made.subquery("asked"))
     inputs = {node: shelf.versions(node) for node in inquiry.nodes}
-    cut = narrowed(inquiry.outcome, inputs, keys)
+    cut = narrowed(inquiry.outcome, inputs, keys, keyed=shelf.keys())
     asking = told_back(questions(inquiry.outcome, cut, lit(now)), inquiry.feedback, shelf, now)
     label: exp.Expr = exp.cast(col("_label", "l"), "double")
     rows = (

@@ -112,7 +112,7 @@ class OnlineState:
         """Return the questions that keys and moments find in the stored tables."""
         inputs = {node: view.shelf.versions(node) for node in self.inquiry.nodes}
         keys = exp.select(col("_key")).from_(rel(ASKED))
-        cut = narrowed(self.inquiry.outcome, inputs, keys)
+        cut = narrowed(self.inquiry.outcome, inputs, keys, keyed=view.shelf.keys())
         return self._in_full(view, lookup(self.inquiry, cut), {ASKED: asked})
 
     def answer_in_full(self, view: View, given: Any, since: Instant) -> Any:

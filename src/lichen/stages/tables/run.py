@@ -63,6 +63,7 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
         facts={
             "epochs": {node: records[node].facts["epoch"] for node in nodes},
             "inputs": {node: records[node].sequence for node in nodes},
+            "key": table.key,
         },
     )
     body = {
