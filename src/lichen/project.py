@@ -300,7 +300,7 @@ def _check(node: Node, schema: _Schema, columns: Mapping[Name, tuple[str, ...]])
             refuse_columns(node.key, select.named_selects, "key", _at(node, "key"))
             if node.contract:
                 check_columns(node.contract, select.named_selects)
-            return dataclasses.replace(node, select=select)
+            return dataclasses.replace(node, select=select, static=_static(node, select, schema))
         case Features():
             return _check_features(node, schema)
         case Outcome():
@@ -318,6 +318,21 @@ def _check(node: Node, schema: _Schema, columns: Mapping[Name, tuple[str, ...]])
             return node
         case Service():
             return node
+
+
+def _static(node: Table, select: exp.Select, schema: _Schema) -> frozenset[str]:
+    """Return the ids of the inputs that are declared static; the first in FROM cannot be."""
+    where, (_, *joined) = _at(node, "static"), (*relations(select).values(), "")
+    found = {name: schema.find(name, where) for name in sorted(node.static)}
+    for name, id_ in found.items():
+        if id_ not in joined:
+            raise ProjectError(
+                f"static: {name!r} is not joined here",
+                where=where,
+                allowed=[id_.partition(".")[2] for id_ in joined if id_],
+                given=name,
+            )
+    return frozenset(found.values())
 
 
 def _check_outcome(node: Outcome, schema: _Schema) -> Outcome:

@@ -25,17 +25,17 @@ def plan_table(
     """
     node = str(table.name)
     done = facts.done(node)
-    leaves = so_far.leaves_of(reads)
     so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
     if not all(facts.done(n) or n in so_far.steps for n in reads):
         return
-    new_data = done is None or done.facts["seen"] != leaves
+    heeded = so_far.leaves_of(tuple(n for n in reads if n not in table.static))
+    new_data = done is None or any(done.facts["seen"].get(n) != heeded[n] for n in heeded)
     rejudge = done is not None and done.body["rules"] != rules
     reasons = _definition(done, print_)
     if rejudge:
         reasons.append("its contract's rules changed: what is there is judged again")
     elif done is not None and new_data and not reasons:
-        reasons.append(f"new data in {', '.join(_newer(done, leaves))}")
+        reasons.append(f"new data in {', '.join(_newer(done, heeded))}")
     if not reasons:
         return
     step = Build(
@@ -94,14 +94,15 @@ def _can_append(
 ) -> bool:
     """Whether what is there stands: what is new is appended to it.
 
-    A table of one input, read row by row, takes on what that input appended since; one that
+    A table that reads its inputs row by row takes on what they appended since; one that
     aggregates takes on what differs from its current rows.
     """
     if done is None or done.body["fingerprint"] != fingerprint:
         return False
     if shape_of(table.select) == "aggregate":
         return True
-    return table.row_wise() and all(_only_grew(node, done, facts, so_far) for node in reads)
+    heeded = (node for node in reads if node not in table.static)
+    return table.goes_on() and all(_only_grew(node, done, facts, so_far) for node in heeded)
 
 
 def _only_grew(node: str, done: Record, facts: Facts, so_far: Upcoming) -> bool:

@@ -11,13 +11,14 @@ from lichen.core.contract.spec import Contract, Rule, trusting_types
 from lichen.core.derive import derive, shape_of
 from lichen.core.findings import Finding, Severity
 from lichen.core.fingerprint import Print
-from lichen.core.sql import given, rel
+from lichen.core.sql import col, given, rel
 from lichen.core.steps import Blocked, Build, Result
 from lichen.core.versions import key_range, stored
 from lichen.ports.engine import Relations, Scan
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
 from lichen.stages.judge import among, judge
+from lichen.stages.tables.follow import gained
 from lichen.stages.tables.spec import Table
 from lichen.stages.tables.versions import (
     Inputs,
@@ -128,8 +129,12 @@ def _versions(step: Build, table: Table, ctx: Context, *, firsts: bool) -> exp.Q
         made = changes(table, inputs, stored(step.node, users), NOW)
     elif firsts:
         made = added(table, inputs, _SINCE)
-    else:
+    elif len(inputs) == 1:
         made = news(table, inputs, _SINCE, exp.select("*").from_(rel(step.node)))
+    else:
+        held = exp.select(*map(col, users)).from_(rel(step.node))
+        held = held.select(*map(col, ("_row", "_key", "_known_at", "_deleted", "_from")))
+        made = gained(table, inputs, _sinces(step, table), held, NOW)
     return numbered(made, users, FIRST_ROW)
 
 
@@ -137,16 +142,26 @@ _SINCE = given("since", "bigint")  # the last row of the input that the table ha
 
 
 def _since(step: Build, ctx: Context) -> dict[str, int]:
-    """Where the news of a table's one input begin."""
-    if step.replace or len(step.inputs) != 1:
+    """Where the news of each input begin."""
+    if step.replace:
         return {}
-    taken = ctx.shelf.records[step.node].facts["inputs"][step.inputs[0].node]
-    return {"since": ((int(taken) + 1) << 32) - 1}
+    taken = ctx.shelf.records[step.node].facts["inputs"]
+    last = [((int(taken[each.node]) + 1) << 32) - 1 for each in step.inputs]
+    return {"since": last[0]} if len(last) == 1 else {f"since_{i}": n for i, n in enumerate(last)}
+
+
+def _sinces(step: Build, table: Table) -> dict[str, exp.Expr]:
+    """Where the news begin of the inputs of a join that are not declared static."""
+    return {
+        each.node: given(f"since_{i}", "bigint")
+        for i, each in enumerate(step.inputs)
+        if each.node not in table.static
+    }
 
 
 def _firsts(step: Build, since: Mapping[str, int], ctx: Context) -> bool:
     """Whether all news are of keys that the input did not hold before."""
-    if not since:
+    if "since" not in since:
         return False
     firsts_from = ctx.shelf.records[step.inputs[0].node].facts.get("firsts_from")
     return firsts_from is not None and since["since"] >= (int(firsts_from) << 32) - 1
@@ -156,7 +171,7 @@ def _touched(
     step: Build, since: Mapping[str, int], relations: Relations, ctx: Context
 ) -> dict[str, str]:
     """The range of the keys that the news are of."""
-    if not since:
+    if "since" not in since:
         return {}
     node = step.inputs[0].node
     query = ctx.prepared(

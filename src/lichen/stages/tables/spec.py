@@ -15,6 +15,7 @@ from lichen.core.errors import Where
 from lichen.core.names import Name
 from lichen.core.settings import Lines, convert, load, opening_comment
 from lichen.core.sql import parse_select, tables_in
+from lichen.core.versions import written
 
 
 class TableSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -27,7 +28,10 @@ class TableSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 @dataclass(frozen=True)
 class Table:
-    """A table as declared; `key` identifies its rows (by default the driving input's key)."""
+    """A table as declared; `key` identifies its rows (by default the driving input's key).
+
+    `static` names joined inputs whose changes alone build nothing: what is joined stays as it is.
+    """
 
     name: Name
     where: Where
@@ -38,9 +42,13 @@ class Table:
     contract: Contract | None = None
     lines: Lines = field(default_factory=dict, compare=False, repr=False)
 
-    def row_wise(self) -> bool:
-        """Return whether each result row stands for one row of the only input."""
-        return shape_of(self.select) == "rows" and len(list(tables_in(self.select))) == 1
+    def goes_on(self) -> bool:
+        """Return whether what is new of its inputs tells what is new of it.
+
+        So it is of a SELECT that reads them row by row, none of them twice.
+        """
+        names = [written(table) for table in tables_in(self.select)]
+        return shape_of(self.select) == "rows" and len(names) == len(set(names))
 
 
 def read_table(path: Path, name: Name) -> Table:
