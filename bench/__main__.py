@@ -3,7 +3,6 @@
 Without words the page of results is written again from what was measured before.
 """
 
-# ruff: noqa: T201 - it is a command, and this is what it says
 from __future__ import annotations
 
 import importlib

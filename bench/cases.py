@@ -25,6 +25,7 @@ class Side:
     name: str
     command: tuple[str, ...]
     env: str = LICHEN  # or the name of a file in peers/
+    folder: str = "{data}"  # where it runs
     shows: str = ""  # the distribution whose version is shown; "" is the side's name
     once: bool = False  # too slow to repeat: measured in the first round only
 
@@ -68,7 +69,6 @@ class Area(NamedTuple):
     """Cases that are reported together, and the folder of their scripts."""
 
     name: str
-    title: str
     here: Path
     cases: tuple[Case, ...]
 

@@ -1,6 +1,5 @@
 """An environment for each peer, built from a file of pinned requirements with hashes."""
 
-# ruff: noqa: S603 - uv, and Python of the environments that it made
 from __future__ import annotations
 
 import hashlib

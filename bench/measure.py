@@ -1,7 +1,5 @@
 """Run commands as whole processes, in turn, and read what they cost from the system's accounts."""
 
-# ruff: noqa: S603 - the commands are those of the cases
-
 from __future__ import annotations
 
 import contextlib
@@ -90,8 +88,8 @@ def starter(programs: Mapping[str, Path], data: Path, here: Path) -> Callable[[S
 
     def start(side: Side) -> Run:
         words = [word.format(data=data, here=here) for word in side.command]
-        program = programs[side.env] / words[0]
-        return run([str(program), *words[1:]], data, environment(side.env, programs[side.env]))
+        program, folder = programs[side.env] / words[0], Path(side.folder.format(data=data))
+        return run([str(program), *words[1:]], folder, environment(side.env, programs[side.env]))
 
     return start
 

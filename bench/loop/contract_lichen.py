@@ -1,4 +1,4 @@
-"""Check the orders against their contract: one scan; with `rows` also list the rows that break it."""
+"""Check the orders against their contract: one scan. With `rows`, list the wrong ones too."""
 
 from __future__ import annotations
 

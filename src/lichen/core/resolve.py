@@ -32,7 +32,7 @@ def resolve(
         table.set("this", exp.to_identifier(id_, quoted=True))
         table.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
     _refuse_unknown(tree, path, schema)
-    known = {id_: dict.fromkeys(columns, "unknown") for id_, columns in schema.items()}
+    known = {t.name: dict.fromkeys(schema[t.name], "unknown") for t in tables_in(tree)}
     try:
         qualified = qualify(tree, schema=known, dialect=DIALECT)  # type: ignore[arg-type]
     except OptimizeError as error:
