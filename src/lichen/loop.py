@@ -38,13 +38,14 @@ from lichen.core.steps import (
     signature,
 )
 from lichen.core.time import Instant, instant, iso, wall
+from lichen.kept import keep, open_project
 from lichen.observe import Watch, World, observe
 from lichen.planner import below, plan
 from lichen.ports.engine import Engine
 from lichen.ports.facts import Facts, Observed
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Record, State
-from lichen.project import Project, read_project
+from lichen.project import Project
 from lichen.stages.context import Context, Shelf
 from lichen.stages.features.spec import Features
 from lichen.stages.models.spec import Model
@@ -115,6 +116,7 @@ class Loop:
         now = _clock(state, now)
         if state.clock is not None and now < state.clock:
             raise _too_early(now, state.clock)
+        keep(self.project)
         run = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
         world = observe(self.project, state, now, self.folder, only)
         if not plan(self.project, self._facts(state, run, world, now, only), now, only):
@@ -425,7 +427,7 @@ class Loop:
 
 def open_loop(folder: str | Path = ".", target: str = "dev") -> Loop:
     """Open a project folder at a target; reads the folder, and touches nothing else."""
-    project = read_project(Path(folder).absolute())
+    project = open_project(Path(folder).absolute())
     if target not in project.targets:
         raise ProjectError(
             f"there is no target {target!r}",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lichen.core.derive import shape_of
 from lichen.core.fingerprint import Print
 from lichen.core.steps import Build, Input
@@ -11,10 +13,11 @@ from lichen.stages.tables.spec import Table
 
 
 def plan_table(
-    table: Table,
+    node: str,
     reads: tuple[str, ...],
     print_: Print,
     rules: str,
+    table: Callable[[], Table],
     facts: Facts,
     so_far: Upcoming,
 ) -> None:
@@ -23,7 +26,6 @@ def plan_table(
     Its readers see other rows where the data or the rules changed. Where only the definition did,
     what that means for them is in their own fingerprints.
     """
-    node = str(table.name)
     done = facts.done(node)
     so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
     if not all(facts.done(n) or n in so_far.steps for n in reads):
@@ -46,7 +48,7 @@ def plan_table(
         fingerprint=print_.whole(),
         rules=rules,
         inputs=tuple(_input(n, facts, so_far) for n in reads),
-        replace=not _can_append(done, print_.whole(), table, reads, facts, so_far),
+        replace=not _can_append(done, print_.whole(), table(), reads, facts, so_far),
         rejudge=rejudge,
     )
     if facts.stuck(step):
