@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ def refuse_differences(case: Case, runs: Runs) -> None:
     """Raise Disagreement where the sides did not all print the same under the names of `same`."""
     for name in case.same:
         printed = {side: run[name] for side, found in runs.items() for run in found if name in run}
-        if len({repr(value) for value in printed.values()}) > 1:
+        if len({json.dumps(value, sort_keys=True) for value in printed.values()}) > 1:
             raise Disagreement(f"{case.name}: the sides differ in {name}: {printed}")
 
 
