@@ -30,8 +30,11 @@ def plan_table(
     so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
     if not all(facts.done(n) or n in so_far.steps for n in reads):
         return
-    heeded = so_far.leaves_of(tuple(n for n in reads if n not in table.static))
-    new_data = done is None or any(done.facts["seen"].get(n) != heeded[n] for n in heeded)
+    heeded = so_far.leaves_of(reads)
+    if done is not None and _newer(done, heeded):  # only now does it matter what the file says
+        static = table().static
+        heeded = so_far.leaves_of(tuple(n for n in reads if n not in static))
+    new_data = done is None or bool(_newer(done, heeded))
     rejudge = done is not None and done.body["rules"] != rules
     reasons = _definition(done, print_)
     if rejudge:
