@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, assert_never, cast
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import msgspec
 from sqlglot import exp
@@ -38,23 +38,24 @@ from lichen.core.steps import (
     signature,
 )
 from lichen.core.time import Instant, instant, iso, wall
+from lichen.kept import keep, open_project
 from lichen.observe import Watch, World, observe
 from lichen.planner import below, plan
 from lichen.ports.engine import Engine
-from lichen.ports.facts import Facts
+from lichen.ports.facts import Facts, Observed
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Record, State
-from lichen.project import Project, read_project
-from lichen.readers.query import Answer, Library, query
-from lichen.readers.show import show
-from lichen.readers.summary import summary
+from lichen.project import Project
 from lichen.stages.context import Context, Shelf
 from lichen.stages.features.spec import Features
-from lichen.stages.models.ask import Inquiry
 from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.spec import Outcome
 from lichen.stages.services.spec import Service
-from lichen.wiring import open_engine, open_lake, open_learners, open_ledger
+from lichen.wiring import open_engine, open_lake, open_learners, open_ledger, read_state
+
+if TYPE_CHECKING:  # what looks at data is imported when it looks: plans start fast
+    from lichen.readers.query import Answer, Library
+    from lichen.stages.models.ask import Inquiry
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class Loop:
         now = _clock(state, now)
         if state.clock is not None and now < state.clock:
             raise _too_early(now, state.clock)
+        keep(self.project)
         run = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
         world = observe(self.project, state, now, self.folder, only)
         if not plan(self.project, self._facts(state, run, world, now, only), now, only):
@@ -130,16 +132,21 @@ class Loop:
 
         Without `now` it is the clock of the last run.
         """
+        from lichen.readers.query import query
+
         state = self.state()
         return query(sql, self._library(state), _known(state, now))
 
     def show(self, node: str, *, rows: int = 0, now: Instant | None = None) -> dict[str, Any]:
         """Return what is known of a node, with so many of its current rows."""
+        from lichen.readers.show import show
+
         state, name = self.state(), self.project.node(node)
         return show(name, self._library(state), state, _known(state, now), rows=rows)
 
     def summary(self) -> dict[str, Any]:
         """Return the project in one look: rows, findings, models, and how its services do."""
+        from lichen.readers.summary import summary
         from lichen.stages.services.live import live
 
         state = self.state()
@@ -163,7 +170,7 @@ class Loop:
 
     def state(self) -> State:
         """Return the ledger's state; an empty one where nothing ever ran."""
-        return self.ledger.state() if (self.folder / "ledger.db").exists() else State()
+        return self.ledger.state() if "ledger" in self._parts else read_state(self.folder)
 
     def published(self) -> Mapping[str, Record]:
         """Return the records that everybody reads now, by node."""
@@ -187,14 +194,18 @@ class Loop:
         return newest | {node: self.ledger.record(id_) for node, id_ in older.items()}
 
     def _library(self, state: State) -> Library:
+        from lichen.readers.query import Library
+
         shelf = Shelf(self._pinned(state), self.lake)
         return Library(self.project, shelf, self.engine, self.folder)
 
     def _facts(
         self, state: State, run: str, world: World, now: Instant, only: frozenset[Name] | None
     ) -> Facts:
-        shelf = Shelf(state.done, self.lake)
-        seen = self._watch.models(self.project, shelf, now, only, self.inquiry, lambda: self.engine)
+        seen: dict[str, Observed] = {}
+        if any(model.retrain.looks for model in self.project.of(Model)):
+            shelf, engine = Shelf(state.done, self.lake), lambda: self.engine
+            seen = self._watch.models(self.project, shelf, now, only, self.inquiry, engine)
         return Facts(state, run, world.files, world.logs, seen)
 
     def _until_done(
@@ -374,6 +385,8 @@ class Loop:
 
     def inquiry(self, name: Name) -> Inquiry:
         """Return a model with all that its training set is made of."""
+        from lichen.stages.models.ask import Inquiry
+
         model = self.project.nodes[name]
         assert isinstance(model, Model)
         outcome = self.project.nodes[model.target]
@@ -414,7 +427,7 @@ class Loop:
 
 def open_loop(folder: str | Path = ".", target: str = "dev") -> Loop:
     """Open a project folder at a target; reads the folder, and touches nothing else."""
-    project = read_project(Path(folder).absolute())
+    project = open_project(Path(folder).absolute())
     if target not in project.targets:
         raise ProjectError(
             f"there is no target {target!r}",

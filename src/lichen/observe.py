@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lichen.core.errors import LichenError, SourceError, Where
 from lichen.core.names import Name
@@ -16,14 +17,14 @@ from lichen.ports.facts import Observed
 from lichen.ports.ledger import State
 from lichen.project import Project
 from lichen.stages.context import Shelf
-from lichen.stages.models.ask import Inquiry
-from lichen.stages.models.labels import told_nodes
 from lichen.stages.models.spec import Model
-from lichen.stages.services.live import observed
 from lichen.stages.services.log import log_sizes
 from lichen.stages.services.spec import Service
 from lichen.stages.sources.spec import Source
 from lichen.wiring import open_connector
+
+if TYPE_CHECKING:
+    from lichen.stages.models.ask import Inquiry
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,15 @@ class Watch:
         engine: Callable[[], Engine],
     ) -> dict[str, Observed]:
         """Measure the models whose retrain policy asks for labels or for a fall."""
+        # What measures loads a numbers library; most plans have nothing to measure.
+        from lichen.stages.models.labels import told_nodes
+        from lichen.stages.services.live import observed
+
         found: dict[str, Observed] = {}
         for model in project.of(Model):
-            node, policy = str(model.name), model.retrain
-            asks = policy.labels or policy.fall
+            node = str(model.name)
             if (
-                not asks
+                not model.retrain.looks
                 or node not in shelf.records
                 or (only is not None and model.name not in only)
             ):

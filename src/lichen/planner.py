@@ -17,7 +17,6 @@ from lichen.stages.models.spec import Model
 from lichen.stages.services.plan import plan_drain, plan_promote
 from lichen.stages.services.spec import Service
 from lichen.stages.sources.plan import plan_source
-from lichen.stages.sources.spec import Source
 from lichen.stages.tables.plan import plan_table
 from lichen.stages.tables.spec import Table
 
@@ -64,20 +63,32 @@ def below(project: Project, name: Name) -> tuple[str, ...]:
 
 
 def _plan_node(project: Project, name: Name, facts: Facts, now: Instant, so_far: Upcoming) -> None:
-    node, print_ = project.nodes.get(name), project.prints[name]
-    match node:
-        case Source():
-            plan_source(node, print_.whole(), project.rules[name], facts, so_far)
-        case Table():
+    """Plan what one node needs. Its file is read only where it matters: see `kept.Nodes`."""
+    print_ = project.prints[name]
+    match name.kind:
+        case Kind.source:
+            plan_source(str(name), print_.whole(), project.rules[name], facts, so_far)
+        case Kind.table:
             reads, rules = below(project, name), project.rules[name]
-            plan_table(node, reads, print_, rules, facts, so_far)
-        case Model():
-            observed = facts.observed.get(str(name))
-            plan_model(node, below(project, name), print_.whole(), observed, now, facts, so_far)
-        case Service():
-            plan_promote(node, facts, so_far)
+            plan_table(
+                str(name), reads, print_, rules, lambda: _table(project, name), facts, so_far
+            )
+        case Kind.model:
+            model, observed = project.nodes[name], facts.observed.get(str(name))
+            assert isinstance(model, Model)
+            plan_model(model, below(project, name), print_.whole(), observed, now, facts, so_far)
+        case Kind.service:
+            service = project.nodes[name]
+            assert isinstance(service, Service)
+            plan_promote(service, facts, so_far)
         case _:
             pass  # features and outcomes are questions, not data: nothing to do for them
+
+
+def _table(project: Project, name: Name) -> Table:
+    table = project.nodes[name]
+    assert isinstance(table, Table)
+    return table
 
 
 def _adoptions(facts: Facts) -> tuple[AnyStep, ...]:

@@ -70,12 +70,13 @@ class Project:
     rules: Mapping[Name, str]
     prints: Mapping[Name, Print]
     columns: Mapping[Name, tuple[str, ...]]
+    digest: str = ""  # of the files that it was read from, where it is known
 
     def of(self, kind: type[Any]) -> Iterator[Any]:
         """Yield the nodes of one spec type, each after what it reads."""
         for name in graph.ordered(self.reads):
-            if isinstance(node := self.nodes.get(name), kind):
-                yield node
+            if name.kind is _KINDS[kind] and name in self.nodes:
+                yield self.nodes[name]
 
     def node(self, text: str) -> Name:
         """Return the node that a user names, by `kind.name` or by a name that stands once."""
@@ -93,7 +94,11 @@ class Project:
         )
 
 
-_FOLDERS: dict[Kind, str] = {
+_KINDS: dict[type[Any], Kind] = {
+    Source: Kind.source, Table: Kind.table, Features: Kind.features,
+    Outcome: Kind.outcome, Model: Kind.model, Service: Kind.service,
+}  # fmt: skip
+FOLDERS: dict[Kind, str] = {
     Kind.source: ".yml", Kind.table: ".sql", Kind.features: ".sql",
     Kind.outcome: ".sql", Kind.model: ".py", Kind.service: ".yml",
 }  # fmt: skip
@@ -101,15 +106,16 @@ _FOLDERS: dict[Kind, str] = {
 
 def read_project(root: Path) -> Project:
     """Read a project folder; raises LichenError at the first mistake, with file and line."""
-    settings = _settings(root)
+    settings = read_settings(root)
     nodes = _nodes(root)
-    reads = {name: _reads(node, nodes) for name, node in nodes.items()}
+    places = {name: node.where.path for name, node in nodes.items()}
+    reads = {name: _reads(node, nodes, places) for name, node in nodes.items()}
     for name in _fed_by_services(nodes):
         reads[name] = ()  # predictions and feedback: read like sources, so they make no cycle
     _refuse_cycles(reads, nodes)
-    refers = {name: _refers(node, nodes) for name, node in nodes.items()}
+    refers = {name: _refers(node, places) for name, node in nodes.items()}
     rules = {name: rules_of(getattr(node, "contract", None)) for name, node in nodes.items()}
-    schema = _Schema(nodes)
+    schema = _Schema(nodes, places)
     prints: dict[Name, Print] = {}
     columns: dict[Name, tuple[str, ...]] = {}
     for name in graph.ordered(reads):
@@ -126,7 +132,16 @@ def read_project(root: Path) -> Project:
     )
 
 
-def _settings(root: Path) -> ProjectSettings:
+def read_node(name: Name, root: Path, known: Project, places: Mapping[Name, Path]) -> Node:
+    """Read one node of a project that was read before without a mistake."""
+    node = _read(name.kind, places[name], name, root)
+    if not isinstance(node, Table | Features | Outcome):
+        return node  # of the others, checking leaves nothing behind
+    schema = _Schema(known.nodes, places, {str(n): c for n, c in known.columns.items()})
+    return _check(node, schema, known.columns)
+
+
+def read_settings(root: Path) -> ProjectSettings:
     path = root / "lichen.yml"
     if not path.is_file():
         raise ProjectError(
@@ -139,7 +154,7 @@ def _settings(root: Path) -> ProjectSettings:
 
 def _nodes(root: Path) -> dict[Name, Node]:
     nodes: dict[Name, Node] = {}
-    for kind, suffix in _FOLDERS.items():
+    for kind, suffix in FOLDERS.items():
         folder = root / kind.value
         for path in sorted(folder.rglob(f"*{suffix}")) if folder.is_dir() else ():
             if path.name.startswith((".", "_")):
@@ -187,7 +202,7 @@ def _refuse_strays(root: Path) -> None:
             )
 
 
-def _reads(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
+def _reads(node: Node, nodes: Mapping[Name, Node], places: Mapping[Name, Path]) -> tuple[Name, ...]:
     match node:
         case Source():
             return ()
@@ -203,7 +218,7 @@ def _reads(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
                 _find(
                     f"{t.db}.{t.name}" if t.db else t.name,
                     Where(node.where.path, line_in(t)),
-                    nodes,
+                    places,
                 )
                 for t in tables_in(node.select)
                 if not (isinstance(node, Features) and t.name == "request")
@@ -211,7 +226,7 @@ def _reads(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
             return tuple(dict.fromkeys(found))
 
 
-def _refers(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
+def _refers(node: Node, nodes: Mapping[Name, Path]) -> tuple[Name, ...]:
     contract = getattr(node, "contract", None)
     if contract is None:
         return ()
@@ -225,7 +240,7 @@ def _fed_by_services(nodes: Mapping[Name, Node]) -> list[Name]:
     return [Name(k, n.name) for k in kinds for n in nodes if n.kind is Kind.service]
 
 
-def _find(written: str, where: Where, nodes: Mapping[Name, Node]) -> Name:
+def _find(written: str, where: Where, nodes: Mapping[Name, Path]) -> Name:
     kind, dot, rest = written.rpartition(".")
     if dot and kind in ("predictions", "feedback"):
         name = Name(Kind(kind), rest)
@@ -236,7 +251,7 @@ def _find(written: str, where: Where, nodes: Mapping[Name, Node]) -> Name:
             return name
     else:
         both = [Name(Kind.table, rest), Name(Kind.source, rest)]
-        found = [n for n in both if n in nodes and where.path != nodes[n].where.path]
+        found = [n for n in both if n in nodes and where.path != nodes[n]]
         if len(found) > 1:
             raise ProjectError(
                 f"{written!r} is a table and a source", where=where, allowed=map(str, found)
@@ -385,10 +400,11 @@ class _Schema:
     """What the nodes read so far offer to those that come after them."""
 
     nodes: Mapping[Name, Node]
+    places: Mapping[Name, Path]  # the files of all nodes
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def find(self, written: str, where: Where) -> str:
-        return str(_find(written, where, self.nodes))
+        return str(_find(written, where, self.places))
 
 
 def _columns(node: Node) -> tuple[str, ...]:

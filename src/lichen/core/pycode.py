@@ -7,7 +7,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
-from importlib import metadata
 from pathlib import Path
 
 from lichen.core.errors import ProjectError, Where
@@ -21,6 +20,18 @@ def code_fingerprint(path: Path, root: Path, *, undecorated: str = "") -> str:
     change too often, never too rarely. Decorators called `undecorated` do not count either: their
     settings are read by themselves.
     """
+    seen, outside = _followed(path, root, undecorated)
+    code = [f"{p.relative_to(root)}:{text}" for p, text in sorted(seen.items())]
+    return digest(*code, *_versions(outside))
+
+
+def modules_of(path: Path, root: Path) -> tuple[Path, ...]:
+    """Return a module's file and those of the project's modules that it imports, all the way."""
+    return tuple(sorted(_followed(path, root, "")[0]))
+
+
+def _followed(path: Path, root: Path, undecorated: str) -> tuple[dict[Path, str], set[str]]:
+    """Return what the project's modules that one leads to say, and what else is imported."""
     seen: dict[Path, str] = {}
     outside: set[str] = set()
     todo = [path]
@@ -36,8 +47,7 @@ def code_fingerprint(path: Path, root: Path, *, undecorated: str = "") -> str:
                 todo.append(found)
             else:
                 outside.add(imported.split(".")[0])
-    code = [f"{p.relative_to(root)}:{text}" for p, text in sorted(seen.items())]
-    return digest(*code, *_versions(outside))
+    return seen, outside
 
 
 @lru_cache(maxsize=1_000)
@@ -102,6 +112,8 @@ def _project_file(name: str, module: Path, root: Path) -> Path | None:
 
 
 def _versions(modules: set[str]) -> list[str]:
+    from importlib import metadata
+
     outside = (m for m in modules if m and m not in sys.stdlib_module_names)
     names = {name for module in outside for name in _owners(module)}
     return sorted(f"{name}=={metadata.version(name)}" for name in names)
@@ -113,6 +125,8 @@ def _owners(module: str) -> Sequence[str]:
     Asking for them all reads the file list of everything that is installed, so a distribution of
     the module's own name is asked first, and believed if it holds the module.
     """
+    from importlib import metadata
+
     with suppress(metadata.PackageNotFoundError):
         files = metadata.distribution(module).files or []
         tops = {file.parts[0] for file in files}
@@ -123,4 +137,6 @@ def _owners(module: str) -> Sequence[str]:
 
 @cache
 def _all_owners() -> Mapping[str, Sequence[str]]:
+    from importlib import metadata
+
     return metadata.packages_distributions()

@@ -23,6 +23,11 @@ class Retrain:
     labels: int | None = None
     fall: bool = False
 
+    @property
+    def looks(self) -> bool:
+        """Return whether it depends on how the model does, which has to be measured."""
+        return self.fall or self.labels is not None
+
 
 @dataclass(frozen=True)
 class Model:

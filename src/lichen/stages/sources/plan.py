@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from lichen.core.steps import Land
 from lichen.ports.facts import Facts, Upcoming
-from lichen.stages.sources.spec import Source
 
 
-def plan_source(
-    source: Source, fingerprint: str, rules: str, facts: Facts, so_far: Upcoming
-) -> None:
+def plan_source(node: str, fingerprint: str, rules: str, facts: Facts, so_far: Upcoming) -> None:
     """Add a Land step where files came or changed, or where the definition did."""
-    node = str(source.name)
     done = facts.done(node)
     so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
-    step = _step(source, fingerprint, rules, facts)
+    step = _step(node, fingerprint, rules, facts)
     if step is None or facts.stuck(step):
         return
     so_far.steps[node] = step
     so_far.leaves[node] = {node: step.sequence}
 
 
-def _step(source: Source, fingerprint: str, rules: str, facts: Facts) -> Land | None:
-    node = str(source.name)
+def _step(node: str, fingerprint: str, rules: str, facts: Facts) -> Land | None:
     done, seen = facts.done(node), facts.files.get(node, ())
     landed = facts.state.files.get(node, {})
     new = tuple(f for f in seen if f.path not in landed)

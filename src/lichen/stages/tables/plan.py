@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from lichen.core.derive import shape_of
 from lichen.core.fingerprint import Print
 from lichen.core.steps import Build, Input
@@ -11,10 +13,11 @@ from lichen.stages.tables.spec import Table
 
 
 def plan_table(
-    table: Table,
+    node: str,
     reads: tuple[str, ...],
     print_: Print,
     rules: str,
+    table: Callable[[], Table],
     facts: Facts,
     so_far: Upcoming,
 ) -> None:
@@ -23,13 +26,15 @@ def plan_table(
     Its readers see other rows where the data or the rules changed. Where only the definition did,
     what that means for them is in their own fingerprints.
     """
-    node = str(table.name)
     done = facts.done(node)
     so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
     if not all(facts.done(n) or n in so_far.steps for n in reads):
         return
-    heeded = so_far.leaves_of(tuple(n for n in reads if n not in table.static))
-    new_data = done is None or any(done.facts["seen"].get(n) != heeded[n] for n in heeded)
+    heeded = so_far.leaves_of(reads)
+    if done is not None and _newer(done, heeded):  # only now does it matter what the file says
+        static = table().static
+        heeded = so_far.leaves_of(tuple(n for n in reads if n not in static))
+    new_data = done is None or bool(_newer(done, heeded))
     rejudge = done is not None and done.body["rules"] != rules
     reasons = _definition(done, print_)
     if rejudge:
@@ -46,7 +51,7 @@ def plan_table(
         fingerprint=print_.whole(),
         rules=rules,
         inputs=tuple(_input(n, facts, so_far) for n in reads),
-        replace=not _can_append(done, print_.whole(), table, reads, facts, so_far),
+        replace=not _can_append(done, print_.whole(), table(), reads, facts, so_far),
         rejudge=rejudge,
     )
     if facts.stuck(step):
