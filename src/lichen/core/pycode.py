@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from importlib import metadata
 from pathlib import Path
 
+from lichen.core.decorated import called
 from lichen.core.errors import ProjectError, Where
 from lichen.core.fingerprint import digest
 
@@ -58,7 +59,7 @@ def _said(
 def _bare(tree: ast.Module, undecorated: str) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            node.decorator_list = [d for d in node.decorator_list if _called(d) != undecorated]
+            node.decorator_list = [d for d in node.decorator_list if called(d) != undecorated]
         body = getattr(node, "body", None)
         if not isinstance(body, list) or not body:
             continue
@@ -71,11 +72,6 @@ def _bare(tree: ast.Module, undecorated: str) -> ast.Module:
         ):
             node.body = body[1:] or [ast.Pass()]
     return tree
-
-
-def _called(decorator: ast.expr) -> str:
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
 
 
 def _imports(tree: ast.Module) -> set[str]:
