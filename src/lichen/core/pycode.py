@@ -15,12 +15,12 @@ from lichen.core.errors import ProjectError, Where
 from lichen.core.fingerprint import digest
 
 
-def code_fingerprint(path: Path, root: Path, *, undecorated: str = "") -> str:
+def code_fingerprint(path: Path, root: Path, *, undecorated: tuple[str, ...] = ()) -> str:
     """Return the fingerprint of a module and of the project modules that it imports.
 
     Docstrings and formatting do not count; the versions of imported distributions do. It may
-    change too often, never too rarely. Decorators called `undecorated` do not count either: their
-    settings are read by themselves.
+    change too often, never too rarely. Decorators called one of `undecorated` do not count either:
+    their settings are read by themselves.
     """
     seen: dict[Path, str] = {}
     outside: set[str] = set()
@@ -44,7 +44,7 @@ def code_fingerprint(path: Path, root: Path, *, undecorated: str = "") -> str:
 @lru_cache(maxsize=1_000)
 def _said(
     module: Path,
-    undecorated: str,
+    undecorated: tuple[str, ...],
     as_of: tuple[int, int],  # noqa: ARG001 - when to read it again
 ) -> tuple[str, frozenset[str]]:
     """What the code of one file says, and the modules that it imports."""
@@ -56,10 +56,10 @@ def _said(
     return ast.dump(_bare(tree, undecorated)), frozenset(_imports(tree))
 
 
-def _bare(tree: ast.Module, undecorated: str) -> ast.Module:
+def _bare(tree: ast.Module, undecorated: tuple[str, ...]) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            node.decorator_list = [d for d in node.decorator_list if called(d) != undecorated]
+            node.decorator_list = [d for d in node.decorator_list if called(d) not in undecorated]
         body = getattr(node, "body", None)
         if not isinstance(body, list) or not body:
             continue

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from sqlglot import exp
 
 from lichen.core.contract.spec import Contract, Rule, trusting_types
-from lichen.core.derive import derive, shape_of
+from lichen.core.derive import derive
 from lichen.core.findings import Finding, Severity
 from lichen.core.fingerprint import Print
 from lichen.core.sql import given, rel
@@ -18,6 +18,8 @@ from lichen.ports.engine import Relations, Scan
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
 from lichen.stages.judge import among, judge
+from lichen.stages.tables.function import RETURNED
+from lichen.stages.tables.python import returned
 from lichen.stages.tables.spec import Table
 from lichen.stages.tables.versions import (
     Inputs,
@@ -44,10 +46,11 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     )
     touched = {} if firsts else _touched(step, since, relations, ctx)
     values = ctx.values(step, **since, **touched)
-    staged = ctx.engine.write(query, relations, ctx.lake.stage(step.node), values)
+    read = {**relations, **_given(step, table, ctx)}
+    staged = ctx.engine.write(query, read, ctx.lake.stage(step.node), values)
     before = relations[step.node].files if step.rejudge and not step.replace else ()
     scan = Scan((*before, staged.path), staged.columns)
-    repeats = _repeats(step, table, {**relations, "_staged_rows": scan}, ctx)
+    repeats = _repeats(step, table, {**read, "_staged_rows": scan}, ctx)
     everything = step.replace or step.rejudge
     judgement = judge(_promises(table), step.node, scan, ctx, everything=everything)
     if judgement.blocks or repeats:
@@ -72,6 +75,7 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
         "rows": print_.rows,
         "columns": dict(print_.columns),
         "definition": table.text,
+        "function": table.function.name if table.function else None,
     }
     return carry_out(step, effect, ctx, body=body)
 
@@ -95,7 +99,7 @@ def _is_key(rule: Rule, table: Table) -> bool:
 
 def _repeats(step: Build, table: Table, relations: Relations, ctx: Context) -> tuple[Finding, ...]:
     """A declared key that two rows have at the same time is a mistake."""
-    if shape_of(table.select) == "aggregate":
+    if table.at_once():
         query = repeated(exp.select("*").from_(rel("_staged_rows")), FIRST_ROW)
     elif table.key and step.replace:
         inputs = _inputs(step, ctx)
@@ -124,7 +128,7 @@ def _versions(step: Build, table: Table, ctx: Context, *, firsts: bool) -> exp.Q
     users = [c.lower() for c in table.select.named_selects]
     if step.replace:
         made = whole(table, inputs, NOW)
-    elif shape_of(table.select) == "aggregate":
+    elif table.at_once():
         made = changes(table, inputs, stored(step.node, users), NOW)
     elif firsts:
         made = added(table, inputs, _SINCE)
@@ -164,6 +168,15 @@ def _touched(
         lambda: key_range(touched(ctx.shelf.versions(node), _SINCE)),
     )
     return dict(ctx.engine.rows(query, relations, since)[0])
+
+
+def _given(step: Build, table: Table, ctx: Context) -> Relations:
+    """What the table's function gives now, if there is one."""
+    if table.function is None:
+        return {}
+    relations = ctx.shelf.relations([each.node for each in step.inputs])
+    inputs = _inputs(step, ctx)
+    return {RETURNED: returned(table.function, inputs, relations, ctx.engine, ctx.root, ctx.now)}
 
 
 def _inputs(step: Build, ctx: Context) -> Inputs:
