@@ -50,7 +50,7 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
     staged = landing.staged
     scan = _to_judge(step.node, staged, ctx, everything=step.rejudge)
     judgement = judge(
-        _promises(source),
+        promises(source),
         step.node,
         scan,
         ctx,
@@ -231,7 +231,7 @@ def _nothing(source: Source) -> exp.Select:
     return exp.select(*nothing).where(exp.false())
 
 
-def _promises(source: Source) -> Contract:
+def promises(source: Source) -> Contract:
     """The contract as far as single files can break it: a later file may correct an earlier one.
 
     A declared key stands once in a file, whether or not the contract says so.

@@ -52,7 +52,7 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     scan = Scan((*before, staged.path), staged.columns)
     repeats = _repeats(step, table, {**read, "_staged_rows": scan}, ctx)
     everything = step.replace or step.rejudge
-    judgement = judge(_promises(table), step.node, scan, ctx, everything=everything)
+    judgement = judge(promises(table), step.node, scan, ctx, everything=everything)
     if judgement.blocks or repeats:
         staged.path.unlink()
         return Blocked(findings=(*repeats, *judgement.findings))
@@ -80,7 +80,7 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     return carry_out(step, effect, ctx, body=body)
 
 
-def _promises(table: Table) -> Contract | None:
+def promises(table: Table) -> Contract | None:
     """The contract as far as rows that were computed can break it.
 
     Their types are those of the SELECT. A key has one row at a time: `_repeats` sees to that.
