@@ -142,14 +142,14 @@ class Loop:
         return show(name, self._library(state), state, _known(state, now), rows=rows)
 
     def test(self, *nodes: str) -> tuple[Verdict, ...]:
-        """Run the tests of nodes, or all, on the rows that they give; reads no ledger and no lake."""
+        """Run the tests of nodes, or all, on the rows that they give; touches nothing else."""
         from lichen.units.cases import read_cases
         from lichen.units.run import run
 
         cases = read_cases(self.project)
         named = [self._tested(text, {case.subject.name for case in cases}) for text in nodes]
-        chosen = [case for case in cases if not nodes or case.subject.name in named]
-        return tuple(run(case, self.project, self.engine) for case in chosen)
+        chosen = (case for case in cases if not nodes or case.subject.name in named)
+        return run(chosen, self.project, self.engine)
 
     def _tested(self, text: str, tested: Collection[Name]) -> Name:
         """Return the node with tests that a user names."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from lichen.cli.mistakes import as_json, nearby
@@ -22,7 +22,7 @@ def test(*nodes: str, options: Options = USUAL) -> int:
 
     --json: {"passed", "failed", "tests": [{"node", "case", "file", "line", "passed", "seconds",
     "differences": [{"kind", "row", "cells": {column: {"expected", "found"}}, "rule"}],
-    "held_back": {rule: [row, …]}, "error"}]}
+    "error"}]}
 
     Parameters
     ----------
@@ -50,9 +50,9 @@ def _tell(verdict: Verdict) -> None:
     from rich.text import Text
 
     page, case = console(), verdict.case
-    mark = Text("ok    ", style=GOOD) if verdict.passed else Text("FAILED", style=BAD)
-    place = Text("" if verdict.passed else f"  {nearby(str(case.where))}", style=CALM)
-    page.print(mark, Text(f"{case.subject.name}: {case.title}"), place, sep=" ")
+    mark = ("ok      ", GOOD) if verdict.passed else ("FAILED  ", BAD)
+    place = () if verdict.passed else ((f"  {nearby(str(case.where))}", CALM),)
+    page.print(Text.assemble(mark, f"{case.subject.name}: {case.title}", *place))
     for line in _lines(verdict):
         page.print(f"         {line}")
 
@@ -64,9 +64,6 @@ def _lines(verdict: Verdict) -> Iterator[str]:
         yield from _difference(each)
     if (more := len(verdict.differences) - MOST) > 0:
         yield f"… and {counted(more, 'more difference')}"
-    if verdict.differences and verdict.case.quarantine is None:
-        for rule, rows in verdict.held_back.items():
-            yield from (f"held back by {rule}: {_values(row)}" for row in rows[:MOST])
 
 
 def _difference(each: Difference) -> Iterator[str]:
@@ -104,7 +101,6 @@ def _plain(verdict: Verdict) -> dict[str, Any]:
         "passed": verdict.passed,
         "seconds": round(verdict.seconds, 3),
         "differences": [_plain_difference(each) for each in verdict.differences],
-        "held_back": {rule: _plain_rows(rows) for rule, rows in verdict.held_back.items()},
         "error": as_json(verdict.error) if verdict.error is not None else None,
     }
 
@@ -113,14 +109,5 @@ def _plain_difference(each: Difference) -> dict[str, Any]:
     from lichen.readers.values import plain
 
     cells = {n: {"expected": plain(e), "found": plain(f)} for n, (e, f) in each.cells.items()}
-    return {"kind": each.kind, **_row(each.row), "cells": cells, "rule": each.rule}
-
-
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"row": _plain_rows([row])[0]}
-
-
-def _plain_rows(rows: Iterable[Mapping[str, Any]]) -> Sequence[dict[str, Any]]:
-    from lichen.readers.values import plain
-
-    return [{name: plain(value) for name, value in row.items()} for row in rows]
+    row = {name: plain(value) for name, value in each.row.items()}
+    return {"kind": each.kind, "row": row, "cells": cells, "rule": each.rule}

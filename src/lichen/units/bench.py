@@ -51,9 +51,11 @@ class Bench:
 
     def lay_out(self) -> None:
         """Make the rows given relations."""
-        for name in self.case.subject.inputs:
-            if str(name) in self.case.given:
-                self.relations[str(name)] = given(name, self.case.given[str(name)], self.types)
+        subject = self.case.subject
+        for name in subject.inputs:
+            if (rows := self.case.given.get(str(name))) is not None:
+                itself = name == subject.name
+                self.relations[str(name)] = given(name, rows, self.types, as_it_came=itself)
 
     def versions(self, name: Name) -> exp.Select:
         """Return the versions relation of a node, without the rows that are held back."""

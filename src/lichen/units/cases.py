@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -188,18 +188,13 @@ class _Reader:
         return found
 
     def rows(self, said: Rows, at: str, allowed: Iterable[str]) -> tuple[Row, ...]:
-        found = self._csv(said, at) if isinstance(said, str) else self._listed(said, at)
         columns = tuple(allowed)
-        known = {column.lower() for column in columns}
+        if isinstance(said, str):
+            return self._csv(said, at, columns)
+        found = self._listed(said, at)
         for row in found:
             for name in row.values:
-                if name.lower() not in known:
-                    raise ProjectError(
-                        f"there is no column {name!r} here",
-                        where=row.where(name),
-                        allowed=columns,
-                        given=name,
-                    )
+                _refuse_unknown(name, columns, row.where(name))
         return found
 
     def question(self, said: Mapping[str, Any], at: str) -> Question:
@@ -242,13 +237,24 @@ class _Reader:
             words = "questions" if asks else "expect"
             raise ProjectError(f"nothing is expected: add {words!r}", where=self.at("$"))
         for rule in settings.quarantine or ():
-            if rule not in self.subject.rules:
-                raise ProjectError(
-                    f"no rule {rule!r} holds rows of {self.subject.name} back",
-                    where=self.at(f"$.quarantine.{rule}"),
-                    allowed=self.subject.rules,
-                    given=rule,
-                )
+            self._refuse_rule(rule, settings.given)
+
+    def _refuse_rule(self, rule: str, given: Collection[str]) -> None:
+        where, rules = self.at(f"$.quarantine.{rule}"), self.subject.rules
+        if rule not in rules:
+            raise ProjectError(
+                f"no rule {rule!r} holds rows of {self.subject.name} back",
+                where=where,
+                allowed=rules,
+                given=rule,
+            )
+        refers = rules[rule].refers_to
+        if refers is not None and refers.name not in given:
+            raise ProjectError(
+                f"the rule {rule} looks into {refers.name}, and no rows of it are given",
+                where=where,
+                hint=f"write `{refers.name}: [...]` below given",
+            )
 
     def _listed(self, said: Sequence[Mapping[str, Any]], at: str) -> tuple[Row, ...]:
         numbered = len(said) != 1 or f"{at}[0]" in self.lines
@@ -258,10 +264,12 @@ class _Reader:
         lines = {name: self.at(f"{at}.{name}").line for name in said}
         return Row(said, self.path, self.at(at).line, lines)
 
-    def _csv(self, said: str, at: str) -> tuple[Row, ...]:
+    def _csv(self, said: str, at: str, columns: Sequence[str]) -> tuple[Row, ...]:
         """Read CSV text; an empty field is no value."""
         reader = csv.DictReader(io.StringIO(said), restkey="…")
         begins = self.at(at).line  # the text begins on the line below its `|`
+        for name in reader.fieldnames or ():
+            _refuse_unknown(name, columns, Where(self.path, begins + 1))
         rows = []
         for record in reader:
             line = begins + reader.line_num
@@ -274,3 +282,10 @@ class _Reader:
             values = {name: value or None for name, value in record.items()}
             rows.append(Row(values, self.path, line, {}))
         return tuple(rows)
+
+
+def _refuse_unknown(name: str, columns: Sequence[str], where: Where) -> None:
+    if name.lower() not in {column.lower() for column in columns}:
+        raise ProjectError(
+            f"there is no column {name!r} here", where=where, allowed=columns, given=name
+        )

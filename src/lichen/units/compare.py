@@ -47,7 +47,7 @@ def differences(
             continue
         over = [each for each in over if each is not near]
         told.append(Difference("differs", _same_part(row, near, key), cells_of(row, near)))
-    told += [Difference("unexpected", {n: row[n] for n in shown or row}) for row in over]
+    told += [Difference("unexpected", _told(row, shown)) for row in over]
     return tuple(told)
 
 
@@ -100,6 +100,11 @@ def _nearest(row: Values, others: Sequence[Values], key: Sequence[str]) -> Value
     score = {id(o): len(row) - len(cells_of(row, o)) for o in others}
     best = max(others, key=lambda o: score[id(o)], default=None)
     return best if best is not None and 2 * score[id(best)] > len(row) else None
+
+
+def _told(row: Values, shown: Sequence[str]) -> Values:
+    """Return the columns that are spoken of, or else those that hold something."""
+    return {n: v for n, v in row.items() if (n in shown if shown else v is not None)}
 
 
 def _same_part(row: Values, near: Values, key: Sequence[str]) -> Values:

@@ -15,7 +15,7 @@ from lichen.core.contract.impose import impose
 from lichen.core.contract.spec import Contract, Property
 from lichen.core.errors import ProjectError, placed
 from lichen.core.names import Kind, Name
-from lichen.core.sql import col, rel
+from lichen.core.sql import col, columns_in, rel
 from lichen.core.time import instant, iso
 from lichen.core.versions import key_text
 from lichen.ports.engine import Engine, Scan
@@ -69,18 +69,23 @@ class Types:
         return {column.name: column.type for column in self.engine.columns(select, nothing)}
 
 
-def given(name: Name, rows: Sequence[Row], types: Types) -> Table:
+def given(name: Name, rows: Sequence[Row], types: Types, *, as_it_came: bool = False) -> Table:
     """Return the versions relation of an input: rows in their order, one after the other.
 
-    A source's rows are known when it declares them to be, other rows from the beginning on, and
-    any row when its own `_known_at` says so. A row whose values are not of their types is refused.
+    A source's row is known when the source declares it to be, if it names what that reads; other
+    rows from the beginning on; and any row when its own `_known_at` says so. A row whose values
+    are not of their types is refused, unless it is to be judged `as_it_came`.
     """
     node, engine = types.project.nodes.get(name), types.engine
     contract = _contract(name, types)
     texts = _texts(rows, [c.name for c in contract.columns], contract)
-    query = _versions(contract, node)
+    known = node.known_at if isinstance(node, Source) else None
+    read = columns_in(known) if known is not None else frozenset()
+    dated = [read <= {column.lower() for column in row.values} for row in rows]
+    texts = texts.append_column("_dated", Array(dated, DataType.bool()))
+    query = _versions(contract, known, getattr(node, "key", ()))
     made = Table.from_arrow(engine.arrow(query, {_TEXTS: texts}))
-    if not isinstance(node, Source):
+    if not as_it_came:
         _refuse_untyped(rows, contract, made)
     return made
 
@@ -161,24 +166,24 @@ def _moment(row: Row) -> str | None:
         return iso(instant(str(written)))
 
 
-def _versions(contract: Contract, node: object) -> exp.Select:
+def _versions(contract: Contract, known: exp.Expr | None, key: Sequence[str]) -> exp.Select:
     users = [column.name for column in contract.columns]
     typed_rows = impose(
-        contract, exp.select("*").from_(rel(_TEXTS)), keep=("_row", "_said", "_deleted")
+        contract, exp.select("*").from_(rel(_TEXTS)), keep=("_row", "_said", "_dated", "_deleted")
     )
     beginning = exp.cast(exp.Literal.string(iso(BEGINNING)), "timestamptz")
-    declared: exp.Expr = beginning
-    key: tuple[str, ...] = getattr(node, "key", ())
-    if isinstance(node, Source) and node.known_at is not None:
-        declared = exp.cast(node.known_at.copy(), "timestamptz")
     said = exp.cast(col("_said"), "timestamptz")
+    known_at: exp.Expr = exp.func("coalesce", said, beginning.copy())
+    if known is not None:  # where a row names all that it reads; else it says nothing of its time
+        declared = exp.func("coalesce", said.copy(), exp.cast(known.copy(), "timestamptz"))
+        known_at = exp.case().when(col("_dated"), declared).else_(known_at)
     # A row without a key of its own is a row of its own.
     identity = key_text(key) if key else exp.cast(col("_row"), "varchar")
     return (
         exp.select(
             *map(col, (*users, "_raw", "_row")),
             exp.alias_(identity, "_key"),
-            exp.alias_(exp.func("coalesce", said, declared), "_known_at"),
+            exp.alias_(known_at, "_known_at"),
             exp.alias_(beginning.copy(), "_arrived_at"),
             col("_deleted"),
         )

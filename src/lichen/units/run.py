@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from lichen.core.errors import LichenError
 from lichen.ports.engine import Engine
@@ -17,20 +18,16 @@ from lichen.units.bench import Bench
 from lichen.units.cases import Case
 from lichen.units.compare import Difference
 from lichen.units.given import Types
-from lichen.units.stored import HeldBack, judged, quarantine_differs, rows_differ
+from lichen.units.stored import judged, quarantine_differs, rows_differ
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of a case: how it differs from what was expected, or why it could not run.
-
-    `held_back` are the rows that the contract's rules hold back, by rule.
-    """
+    """What came of a case: how it differs from what was expected, or why it could not run."""
 
     case: Case
     differences: tuple[Difference, ...] = ()
     error: LichenError | None = None
-    held_back: HeldBack = field(default_factory=dict)
     seconds: float = 0.0
 
     @property
@@ -39,23 +36,24 @@ class Verdict:
         return not self.differences and self.error is None
 
 
-NOTHING: HeldBack = {}
+def run(cases: Iterable[Case], project: Project, engine: Engine) -> tuple[Verdict, ...]:
+    """Run cases; what is wrong with a node or with the rows given is the case's verdict, too."""
+    types = Types(project, engine)
+    return tuple(_run(Bench(case, project, engine, types)) for case in cases)
 
 
-def run(case: Case, project: Project, engine: Engine) -> Verdict:
-    """Run one case; what is wrong with the node or with the rows given is its verdict, too."""
+def _run(bench: Bench) -> Verdict:
     began = time.perf_counter()
-    bench = Bench(case, project, engine, Types(project, engine))
     try:
         bench.lay_out()
         verdict = _verdict(bench)
     except LichenError as error:
-        verdict = Verdict(case, error=error)
+        verdict = Verdict(bench.case, error=error)
     return replace(verdict, seconds=time.perf_counter() - began)
 
 
 def _verdict(bench: Bench) -> Verdict:
-    node, back = bench.case.subject.node, NOTHING
+    node = bench.case.subject.node
     match node:
         case Source() | Table():
             if isinstance(node, Table):
@@ -65,13 +63,13 @@ def _verdict(bench: Bench) -> Verdict:
                 *rows_differ(bench, node.name, node.key),
                 *quarantine_differs(bench, node.name, node.key, back),
             )
-            return Verdict(bench.case, told, held_back=back)
+            return Verdict(bench.case, told)
         case Outcome():
             return Verdict(bench.case, tuple(outcome_differs(bench, node)))
         case Features():
             if (rows := bench.case.subject.rows_of) is not None:
                 bench.build(rows)
-                back = judged(bench, rows.name)
-            return Verdict(bench.case, tuple(answers_differ(bench, node)), held_back=back)
+                judged(bench, rows.name)
+            return Verdict(bench.case, tuple(answers_differ(bench, node)))
         case _:
             raise AssertionError(f"{node.name} cannot be tested")

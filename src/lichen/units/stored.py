@@ -38,22 +38,17 @@ def quarantine_differs(
     bench: Bench, name: Name, key: Sequence[str], back: HeldBack
 ) -> Iterator[Difference]:
     """Yield how the rows that rules hold back differ from the expected ones, rule by rule."""
-    if (wanted := bench.case.quarantine) is None:
-        return
     types = bench.types.of(name)
-    for rule in dict.fromkeys((*wanted, *back)):
-        expected = values(wanted.get(rule, ()), types, bench.engine)
+    for rule, rows in (bench.case.quarantine or {}).items():
+        expected = values(rows, types, bench.engine)
         for each in differences(expected, back.get(rule, ()), spelled(key, types)):
             yield dataclasses.replace(each, rule=rule)
 
 
 def judged(bench: Bench, name: Name) -> HeldBack:
-    """Hold back the rows that break the node's contract; returns them by rule.
-
-    A rule that looks in another table is left out where no rows of that are given.
-    """
-    contract = bench.case.subject.contract
-    if contract is None:
+    """Hold back the rows that break the rules that the case names; returns them by rule."""
+    contract, wanted = bench.case.subject.contract, bench.case.quarantine
+    if contract is None or not wanted:
         return {}
     named = {spelled: n for n in bench.case.subject.inputs for spelled in (n.name, str(n))}
     refs = {
@@ -61,7 +56,7 @@ def judged(bench: Bench, name: Name) -> HeldBack:
         for written in names_read(contract)
         if written in named and str(named[written]) in bench.relations
     }
-    kept = (r for r in contract.rules if r.refers_to is None or r.refers_to.name in refs)
+    kept = (rule for rule in contract.rules if rule.id in wanted)
     rows = exp.select("*", stands()).from_(rel(str(name)))
     contract = dataclasses.replace(contract, rules=tuple(kept))
     found: dict[str, list[int]] = defaultdict(list)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from lichen.core.contract.spec import Contract
+from lichen.core.contract.spec import Contract, Rule
 from lichen.core.errors import ProjectError, Where
 from lichen.core.findings import Severity
 from lichen.core.names import Kind, Name
@@ -75,11 +75,11 @@ class Subject:
                 return None
 
     @property
-    def rules(self) -> tuple[str, ...]:
-        """The rules that hold single rows back."""
+    def rules(self) -> dict[str, Rule]:
+        """The rules that hold single rows back, by their ids."""
         rules = self.contract.rules if self.contract else ()
-        held = (r for r in rules if r.severity is Severity.quarantine and r.judges_rows)
-        return tuple(rule.id for rule in held)
+        quarantine = Severity.quarantine
+        return {r.id: r for r in rules if r.severity is quarantine and r.judges_rows}
 
     @property
     def columns(self) -> tuple[str, ...]:

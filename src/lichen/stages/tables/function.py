@@ -60,7 +60,7 @@ def read_function(
     names = tuple(inputs) or tuple(argument.arg for argument in arguments)
     if not names or len(names) != len(arguments):
         raise TableError(
-            f"{function.name} takes {len(arguments)} arguments, and inputs names {len(names)}"
+            f"{function.name} has {len(arguments)} of {len(names)} arguments that inputs names"
             if names
             else f"{function.name} reads nothing",
             where=Where(found.path, function.lineno),
