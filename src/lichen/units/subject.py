@@ -15,9 +15,9 @@ from lichen.project import Node, Project
 from lichen.stages.features.spec import Features
 from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.spec import Outcome
-from lichen.stages.sources.run import promises as of_source
+from lichen.stages.sources.promises import promises as of_source
 from lichen.stages.sources.spec import Source
-from lichen.stages.tables.run import promises as of_table
+from lichen.stages.tables.promises import promises as of_table
 from lichen.stages.tables.spec import Table
 
 TESTED = (Kind.source, Kind.table, Kind.features, Kind.outcome)

@@ -80,7 +80,7 @@ _FILE = st.dictionaries(
 )
 
 
-@settings(max_examples=3, deadline=None, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(runs=st.lists(_FILE, min_size=3, max_size=3))
 def test_a_function_makes_the_versions_that_its_sql_twin_makes(
     tmp_path_factory: pytest.TempPathFactory, runs: list[dict[int, tuple[str, int]]]

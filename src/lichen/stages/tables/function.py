@@ -60,7 +60,7 @@ def read_function(
     names = tuple(inputs) or tuple(argument.arg for argument in arguments)
     if not names or len(names) != len(arguments):
         raise TableError(
-            f"{function.name} has {len(arguments)} of {len(names)} arguments that inputs names"
+            f"inputs names {len(names)}, and {function.name} has {len(arguments)} to be given"
             if names
             else f"{function.name} reads nothing",
             where=Where(found.path, function.lineno),

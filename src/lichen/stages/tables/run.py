@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 from sqlglot import exp
 
-from lichen.core.contract.spec import Contract, Rule, trusting_types
 from lichen.core.derive import derive
 from lichen.core.findings import Finding, Severity
 from lichen.core.fingerprint import Print
@@ -17,8 +15,9 @@ from lichen.core.versions import key_range, stored
 from lichen.ports.engine import Relations, Scan
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
-from lichen.stages.judge import among, judge
+from lichen.stages.judge import judge
 from lichen.stages.tables.function import RETURNED
+from lichen.stages.tables.promises import promises
 from lichen.stages.tables.python import returned
 from lichen.stages.tables.spec import Table
 from lichen.stages.tables.versions import (
@@ -78,23 +77,6 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
         "function": table.function.name if table.function else None,
     }
     return carry_out(step, effect, ctx, body=body)
-
-
-def promises(table: Table) -> Contract | None:
-    """The contract as far as rows that were computed can break it.
-
-    Their types are those of the SELECT. A key has one row at a time: `_repeats` sees to that.
-    """
-    if table.contract is None:
-        return None
-    contract = trusting_types(table.contract)
-    rules = (among(r) if r.kind == "unique" else r for r in contract.rules if not _is_key(r, table))
-    return dataclasses.replace(contract, rules=tuple(rules))
-
-
-def _is_key(rule: Rule, table: Table) -> bool:
-    columns = {column.lower() for column in rule.columns}
-    return rule.kind == "unique" and columns >= {c.lower() for c in table.key} != set()
 
 
 def _repeats(step: Build, table: Table, relations: Relations, ctx: Context) -> tuple[Finding, ...]:
