@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,6 +56,9 @@ from lichen.wiring import open_engine, open_lake, open_learners, open_ledger, re
 if TYPE_CHECKING:  # what looks at data is imported when it looks: plans start fast
     from lichen.readers.query import Answer, Library
     from lichen.stages.models.ask import Inquiry
+
+if TYPE_CHECKING:
+    from lichen.units.run import Verdict
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,31 @@ class Loop:
 
         state, name = self.state(), self.project.node(node)
         return show(name, self._library(state), state, _known(state, now), rows=rows)
+
+    def test(self, *nodes: str) -> tuple[Verdict, ...]:
+        """Run the tests of nodes, or all, on the rows that they give; touches nothing else."""
+        from lichen.units.cases import read_cases
+        from lichen.units.run import run
+
+        cases = read_cases(self.project)
+        named = [self._tested(text, {case.subject.name for case in cases}) for text in nodes]
+        chosen = (case for case in cases if not nodes or case.subject.name in named)
+        return run(chosen, self.project, self.engine)
+
+    def _tested(self, text: str, tested: Collection[Name]) -> Name:
+        """Return the node with tests that a user names."""
+        found = [n for n in tested if text in (str(n), n.name)]
+        if len(found) == 1:
+            return found[0]
+        name = self.project.node(text)
+        if name in tested:
+            return name
+        raise ProjectError(
+            f"{name} has no tests",
+            where=Where(self.project.root / "tests"),
+            allowed=sorted(map(str, tested)),
+            hint=f"write tests/{name}.yml",
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return the project in one look: rows, findings, models, and how its services do."""

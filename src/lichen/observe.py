@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lichen.core.errors import LichenError, SourceError, Where
+from lichen.core.errors import LichenError, SourceError
 from lichen.core.names import Name
+from lichen.core.pyrun import call
 from lichen.core.steps import Seen
 from lichen.core.time import Instant
 from lichen.ports.engine import Engine
@@ -45,7 +45,15 @@ def observe(
         if only is not None and source.name not in only:
             continue
         if source.prepare is not None and source.prepare not in prepared:
-            _prepare(source.prepare, project.root, now)
+            call(
+                source.prepare,
+                "prepare",
+                project.root,
+                [project.root, now],
+                what="prepare",
+                error=SourceError,
+                hint="it is called as prepare(folder, now)",
+            )
             prepared.add(source.prepare)
         known = state.files.get(str(source.name), {})
         try:
@@ -103,32 +111,3 @@ class Watch:
                 self._known[node] = (ids, made)
             found[node] = self._known[node][1]
         return found
-
-
-def _prepare(path: Path, root: Path, now: Instant) -> None:
-    """Run a source's `prepare(folder, now)`; its module is read anew each time."""
-    spec = importlib.util.spec_from_file_location(f"lichen_prepare_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise SourceError("this file cannot be run as Python", where=Where(path))
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        module.prepare(root, now)
-    except Exception as error:
-        line = error.__traceback__.tb_lineno if error.__traceback__ else 0
-        raise SourceError(
-            f"prepare did not finish: {type(error).__name__}: {error}",
-            where=Where(path, _line_in(error, path) or line),
-            hint="it is called as prepare(folder, now)",
-        ) from error
-
-
-def _line_in(error: BaseException, path: Path) -> int:
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return error.lineno or 0
-    found, trace = 0, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            found = trace.tb_lineno
-        trace = trace.tb_next
-    return found

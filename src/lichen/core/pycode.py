@@ -9,16 +9,17 @@ from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 
+from lichen.core.decorated import called
 from lichen.core.errors import ProjectError, Where
 from lichen.core.fingerprint import digest
 
 
-def code_fingerprint(path: Path, root: Path, *, undecorated: str = "") -> str:
+def code_fingerprint(path: Path, root: Path, *, undecorated: tuple[str, ...] = ()) -> str:
     """Return the fingerprint of a module and of the project modules that it imports.
 
     Docstrings and formatting do not count; the versions of imported distributions do. It may
-    change too often, never too rarely. Decorators called `undecorated` do not count either: their
-    settings are read by themselves.
+    change too often, never too rarely. Decorators called one of `undecorated` do not count either:
+    their settings are read by themselves.
     """
     seen, outside = _followed(path, root, undecorated)
     code = [f"{p.relative_to(root)}:{text}" for p, text in sorted(seen.items())]
@@ -27,10 +28,12 @@ def code_fingerprint(path: Path, root: Path, *, undecorated: str = "") -> str:
 
 def modules_of(path: Path, root: Path) -> tuple[Path, ...]:
     """Return a module's file and those of the project's modules that it imports, all the way."""
-    return tuple(sorted(_followed(path, root, "")[0]))
+    return tuple(sorted(_followed(path, root, ())[0]))
 
 
-def _followed(path: Path, root: Path, undecorated: str) -> tuple[dict[Path, str], set[str]]:
+def _followed(
+    path: Path, root: Path, undecorated: tuple[str, ...]
+) -> tuple[dict[Path, str], set[str]]:
     """Return what the project's modules that one leads to say, and what else is imported."""
     seen: dict[Path, str] = {}
     outside: set[str] = set()
@@ -53,7 +56,7 @@ def _followed(path: Path, root: Path, undecorated: str) -> tuple[dict[Path, str]
 @lru_cache(maxsize=1_000)
 def _said(
     module: Path,
-    undecorated: str,
+    undecorated: tuple[str, ...],
     as_of: tuple[int, int],  # noqa: ARG001 - when to read it again
 ) -> tuple[str, frozenset[str]]:
     """What the code of one file says, and the modules that it imports."""
@@ -65,10 +68,10 @@ def _said(
     return ast.dump(_bare(tree, undecorated)), frozenset(_imports(tree))
 
 
-def _bare(tree: ast.Module, undecorated: str) -> ast.Module:
+def _bare(tree: ast.Module, undecorated: tuple[str, ...]) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            node.decorator_list = [d for d in node.decorator_list if _called(d) != undecorated]
+            node.decorator_list = [d for d in node.decorator_list if called(d) not in undecorated]
         body = getattr(node, "body", None)
         if not isinstance(body, list) or not body:
             continue
@@ -81,11 +84,6 @@ def _bare(tree: ast.Module, undecorated: str) -> ast.Module:
         ):
             node.body = body[1:] or [ast.Pass()]
     return tree
-
-
-def _called(decorator: ast.expr) -> str:
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
 
 
 def _imports(tree: ast.Module) -> set[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from lichen.core.derive import shape_of
 from lichen.core.fingerprint import Print
 from lichen.core.steps import Build, Input
 from lichen.ports.facts import Facts, Leaves, Upcoming
@@ -36,7 +35,7 @@ def plan_table(
         heeded = so_far.leaves_of(tuple(n for n in reads if n not in static))
     new_data = done is None or bool(_newer(done, heeded))
     rejudge = done is not None and done.body["rules"] != rules
-    reasons = _definition(done, print_)
+    reasons = _definition(done, print_, table)
     if rejudge:
         reasons.append("its contract's rules changed: what is there is judged again")
     elif done is not None and new_data and not reasons:
@@ -61,7 +60,7 @@ def plan_table(
         so_far.leaves[node] = {node: numbered.sequence}
 
 
-def _definition(done: Record | None, print_: Print) -> list[str]:
+def _definition(done: Record | None, print_: Print, table: Callable[[], Table]) -> list[str]:
     """Say what changed in a definition; nothing where it did not."""
     if done is None:
         return ["it was never built"]
@@ -71,7 +70,12 @@ def _definition(done: Record | None, print_: Print) -> list[str]:
     changed = [c for c in columns if old.get(c) != columns[c]]
     gone = [c for c in old if c not in columns]
     if done.body["rows"] != print_.rows:
-        return ["its rows are chosen differently"]
+        by_function = table().function is not None  # of which nobody can tell what decides its rows
+        return [
+            "its code or what it reads changed"
+            if by_function
+            else "its rows are chosen differently"
+        ]
     if not changed and not gone:
         return ["the order of its columns changed"]
     words = [f"{c} {'changed' if c in old else 'is new'}" for c in changed]
@@ -100,11 +104,11 @@ def _can_append(
     """Whether what is there stands: what is new is appended to it.
 
     A table that reads its inputs row by row takes on what they appended since; one that
-    aggregates takes on what differs from its current rows.
+    is computed at once takes on what differs from its current rows.
     """
     if done is None or done.body["fingerprint"] != fingerprint:
         return False
-    if shape_of(table.select) == "aggregate":
+    if table.at_once():
         return True
     heeded = (node for node in reads if node not in table.static)
     return table.goes_on() and all(_only_grew(node, done, facts, so_far) for node in heeded)
