@@ -117,6 +117,10 @@ def _instance(value: Any, path: str, shape: Shape, now: Instant) -> Asked:
         raise Malformed(
             "an instance has either a key or a row", path, allowed=["key", "row"], given=None
         )
+    if "key" in value and not shape.key:
+        raise Malformed(
+            "these rows have no key", f"{path}.key", allowed=["row"], hint="send the whole row"
+        )
     if "key" in value:
         return Asked(at, _key(value["key"], f"{path}.key", shape.key), path=path)
     row, place = value["row"], f"{path}.row"
@@ -127,7 +131,7 @@ def _instance(value: Any, path: str, shape: Shape, now: Instant) -> Asked:
                 f"the column {name!r} is missing", place, allowed=shape.columns, given=None
             )
     named = [row.get(name) for name in shape.key]
-    key = joined(named) if all(part is not None for part in named) else None
+    key = joined(named) if named and all(part is not None for part in named) else None
     return Asked(at, key, row, path)
 
 
