@@ -58,8 +58,8 @@ class Column:
     """A column of a CSV file.
 
     `given` is its name in the user's file, `raw` in the feed, `name` the clean one; `type` is a
-    logical type of the contract standard. `nothing` are the texts that stand for no value; `missing`
-    counts these and empty fields.
+    logical type of the contract standard. `nothing` are the texts that stand for no value, and
+    `missing` counts these and empty fields.
     `values` are the most frequent values with their counts, all of them if there are < MOST.
     `spaced` says that values have spaces around them.
     """

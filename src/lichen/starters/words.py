@@ -117,7 +117,8 @@ def scalar(value: str | float) -> str:
     return value if plain else json.dumps(value, ensure_ascii=False)
 
 
-_KEYWORDS = """all analyse analyze and any array as asc asymmetric both case cast check collate column
+_KEYWORDS = """
+    all analyse analyze and any array as asc asymmetric both case cast check collate column
     constraint create default deferrable desc describe distinct do else end except false fetch for
     foreign from group having in initially intersect into lambda lateral leading limit not null
     offset on only or order pivot placing primary qualify references returning select show some
