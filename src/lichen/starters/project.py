@@ -147,11 +147,10 @@ def _selected(column: Column) -> str:
 
 
 def _features(choice: Choice) -> str:
-    by_name = {column.name: column.raw for column in choice.columns}
     left = [
         f"-- {name} is left out: {why}.\n"
         for name, why in choice.left_out.items()
-        if name != choice.target.column.name and by_name[name]
+        if name != choice.target.column.name
     ]
     shown = ",\n  ".join(map(sql_name, choice.features))
     return (

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
+
 from lichen.starters.raw import Raw
 
 _TEXT = '''\
-"""Makes the feed of a CSV file that cannot be read as it is:
-{why}
+"""Makes the feed of a CSV file that cannot be read as it is.
 
 The rows stay as they are; the first line and the separators change.
 """
+
+# Why it cannot be read as it is:
+{why}
 
 import csv
 import os
 from datetime import datetime
 from pathlib import Path
 
-GIVEN, FEED = {given!r}, {feed!r}
-ENCODING, DELIMITER = {encoding!r}, {delimiter!r}
+GIVEN, FEED = {given}, {feed}
+ENCODING, DELIMITER = {encoding}, {delimiter}
 HEADER = {header}
 NAMES = {names}
 
@@ -46,15 +50,15 @@ def prepare(folder: Path, now: datetime) -> None:
 def prepare(raw: Raw, given: str, feed: str) -> str:
     """Return the text of a module whose `prepare(folder, now)` makes `feed` of `given`."""
     return _TEXT.format(
-        why="\n".join(f"- {line}" for line in raw.repairs),
-        given=given,
-        feed=feed,
-        encoding=raw.encoding,
-        delimiter=raw.delimiter,
+        why="\n".join(f"# - {line}" for line in raw.repairs),
+        given=json.dumps(given),
+        feed=json.dumps(feed),
+        encoding=json.dumps(raw.encoding),
+        delimiter=json.dumps(raw.delimiter),
         header=_listed(raw.header),
         names=_listed(raw.columns),
     )
 
 
 def _listed(words: tuple[str, ...]) -> str:
-    return "[\n" + "".join(f"    {word!r},\n" for word in words) + "]"
+    return "[\n" + "".join(f"    {json.dumps(word)},\n" for word in words) + "]"
