@@ -16,7 +16,7 @@ MANY = 20  # whole numbers with more values than this are numbers, not names of 
 LEAST = 10  # rows for each value, below which a whole number is no name of a class
 # Values that people mean by yes, in lower case.
 _YES = (
-    "yes", "y", "true", "t", "1", "positive", "pos", "bad", "churn", "churned", "fraud", "default",
+    "yes", "y", "true", "t", "positive", "pos", "bad", "churn", "churned", "fraud", "default",
     "late", "malignant", "spam", "success", "won", "died", "survived", "failed", "failure",
 )  # fmt: skip
 
@@ -127,6 +127,8 @@ def _positive(
         return wish
     if column.type == "boolean" or set(classes) == {"0", "1"}:
         return next(c for c in classes if c.lower() in ("true", "1"))
+    if column.type == "integer" and sum(int(value) > 0 for value in classes) == 1:
+        return next(value for value in classes if int(value) > 0)
     known = [value for value in classes if value.lower() in _YES]
     if len(known) == 1:
         return known[0]
