@@ -30,6 +30,9 @@ from _column
 """
 
 
+FEWEST = 20  # rows with an outcome
+
+
 @dataclass(frozen=True)
 class Wish:
     """What the user says of a file: the column to predict, and what cannot be told from it."""
@@ -111,6 +114,13 @@ def _chosen(
             f"there is nothing to predict {goal.column.given} from",
             where=where,
             hint="; ".join(f"{name}: {why}" for name, why in choice.left_out.items()),
+        )
+    if goal.column.known < FEWEST:
+        raise OutcomeError(
+            f"{goal.column.known} rows with a value of {goal.column.given} are too few to learn "
+            "from",
+            where=where,
+            hint=f"a fifth of them is to judge: give it {FEWEST} at least",
         )
     return choice
 

@@ -52,7 +52,9 @@ def look(path: Path) -> Raw:
     _refuse_values(path, header, [_fields(line, delimiter) for line in lines[1:200]])
     if len(lines) < 2:
         raise SourceError(
-            "this file has a header and no rows", where=Where(path, 1), hint="there is nothing yet"
+            "this file has a header and no rows",
+            where=Where(path, 1),
+            hint="there is nothing to learn from in it",
         )
     repairs = tuple(_repairs(header, delimiter, encoding))
     return Raw(path, header, delimiter, encoding, repairs)

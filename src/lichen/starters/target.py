@@ -69,7 +69,7 @@ def target(column: Column, path: Path, task: str | None, positive: str | None) -
         raise OutcomeError(
             f"{name} has {column.distinct:,} different values, and a yes/no question has two",
             where=where,
-            allowed=["multiclass", "regression"],
+            allowed=["multiclass"] + (["regression"] if _is_number(column) else []),
         )
     if column.distinct > MOST_CLASSES:
         raise _too_many(column, where)
@@ -101,12 +101,12 @@ def _task(column: Column, where: Where) -> Task:
 
 
 def _number(column: Column, where: Where, positive: str | None) -> Target:
-    if column.type not in ("integer", "number"):
+    if not _is_number(column):
         some = ", ".join([*column.values][:3])
         raise OutcomeError(
             f"{column.given} holds no numbers ({some}), so that there is no regression",
             where=where,
-            allowed=["binary", "multiclass"],
+            allowed=["binary" if column.distinct == 2 else "multiclass"],
         )
     if positive is not None:
         raise OutcomeError("--positive names a class, and a number has none", where=where)
@@ -135,12 +135,16 @@ def _positive(
     return min(classes, key=lambda value: (column.values[value], value))  # the rarer one
 
 
+def _is_number(column: Column) -> bool:
+    return column.type in ("integer", "number")
+
+
 def _order(column: Column, value: str) -> tuple[float, str]:
-    return (float(value) if column.type in ("integer", "number") else 0.0, value)
+    return (float(value) if _is_number(column) else 0.0, value)
 
 
 def _too_many(column: Column, where: Where) -> OutcomeError:
-    if column.type in ("integer", "number"):
+    if _is_number(column):
         hint = "say --task regression if the number itself is to be predicted"
     elif column.distinct > column.known / 2:
         hint = "it looks like a name or an id: predict another column"
