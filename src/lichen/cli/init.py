@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from lichen.cli import Misuse
+from lichen.cli.mistakes import nearby
 from lichen.cli.options import USUAL, Options
 from lichen.cli.page import counted, emit
-from lichen.core.errors import ProjectError
+from lichen.core.errors import LichenError, ProjectError
 
 if TYPE_CHECKING:
     from lichen.starters.project import Choice
@@ -45,12 +46,16 @@ def init(
     positive: Annotated[
         str | None, Parameter(name="--positive", help="The value that is meant by yes.")
     ] = None,
+    dbt: Annotated[
+        Path | None, Parameter(name="--from-dbt", help="The folder of a dbt project.")
+    ] = None,
     options: Options = USUAL,
 ) -> int:
     """Write a new project: an empty one that explains itself, unless something is named.
 
     --json: {"folder", "template", "files": [path, …]}; from a CSV file also {"target", "task",
-    "positive", "features": [column, …], "left_out": {column: reason}, "repairs": [reason, …]}
+    "positive", "features": [column, …], "left_out": {column: reason}, "repairs": [reason, …]};
+    from dbt also {"nodes": {id: name}, "left_out": {id: reason}, "to_do": [text, …]}
 
     Parameters
     ----------
@@ -60,8 +65,12 @@ def init(
     place = options.folder / folder
     about = {"--predict": predict, "--key": key, "--time": time, "--task": task}
     about["--positive"] = positive
+    if dbt is not None and (file is not None or template is not None):
+        raise Misuse("a project is made from one thing", allowed=["--from-dbt FOLDER"])
     if file is None:
         _refuse_alone(about)
+        if dbt is not None:
+            return _from_dbt(dbt, place, options)
         return _shipped(template or "blank", place, options)
     if template is not None:
         raise Misuse("a project is made from a template or from a file", allowed=["--from FILE"])
@@ -159,3 +168,35 @@ def _tell(choice: Choice, place: Path, files: Sequence[str]) -> None:
         f"the project is in {place} ({len(files)} files); {place / 'README.md'} says what is what"
     )
     print(f"next: lichen run -C {place}")
+
+
+def _from_dbt(dbt: Path, place: Path, options: Options) -> int:
+    from lichen.project import read_project
+    from lichen.starters.dbt import begin, kinds
+    from lichen.starters.place import draft, files_in
+    from lichen.wiring import open_engine
+
+    with draft(place) as beside:
+        taken = begin(dbt, beside, place.resolve().name, open_engine(beside.parent))
+    try:
+        read_project(place.resolve())
+    except LichenError as error:
+        taken.to_do.append(nearby(str(error)))
+    files = files_in(place)
+    if options.json:
+        told = {"nodes": taken.names, "left_out": taken.left_out, "to_do": taken.to_do}
+        emit({"folder": str(place), "template": None, "files": files, **told})
+        return 0
+    print(
+        f"{counted(taken.count('model'), 'model')}, {counted(taken.count('source'), 'source')} and "
+        f"{counted(taken.count('seed'), 'seed')} of dbt are in {place} ({len(files)} files)"
+    )
+    if taken.left_out:
+        shown = ", ".join(f"{count} {kind}" for kind, count in kinds(taken.left_out).items())
+        print(f"left out: {shown}")
+        for what, why in sorted(taken.left_out.items()):
+            print(f"  {what}: {why}")
+    for what in taken.to_do:
+        print(f"to do: {what}")
+    print(f"next: lichen check -C {place}")
+    return 0

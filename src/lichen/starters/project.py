@@ -231,7 +231,7 @@ def _named_positive(target: Target) -> str | None:
 
 def _budget(choice: Choice) -> str:
     rows = choice.columns[0].rows
-    return "10s" if rows <= 2_000 else "20s" if rows <= 20_000 else "60s"
+    return "5s" if rows <= 2_000 else "20s" if rows <= 20_000 else "60s"
 
 
 def _is_name_of_row(column: Column) -> bool:
