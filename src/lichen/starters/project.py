@@ -199,7 +199,7 @@ def _model(choice: Choice) -> str:
         settings.append(f'holdout="{days} days"')
     else:
         settings.append(f"holdout={SHARE}")
-    settings.append('retrain={"labels": 1}')
+    settings.append(f'retrain={{"labels": {_enough(choice)}}}')
     asked = "\n".join(f"    {setting}," for setting in settings)
     return (
         f"from lichen import auto, model\n\n\n{_remarks(choice)}@model(\n{asked}\n)\n"
@@ -216,7 +216,7 @@ def _remarks(choice: Choice) -> str:
         said.append(
             f"The newest fifth of the rows judges: what is later than {choice.edge:%Y-%m-%d}."
         )
-    said.append("It is trained again when there are new labelled rows (retrain).")
+    said.append(f"It is trained again once there are {_enough(choice):,} new labelled rows.")
     return "".join(f"# {line}\n" for line in said)
 
 
@@ -229,9 +229,14 @@ def _named_positive(target: Target) -> str | None:
     return json.dumps(target.positive, ensure_ascii=False)
 
 
+def _enough(choice: Choice) -> int:
+    """Return how many new labelled rows are worth a training: a twentieth of those at first."""
+    return max(1, choice.columns[0].rows // 20)
+
+
 def _budget(choice: Choice) -> str:
     rows = choice.columns[0].rows
-    return "5s" if rows <= 2_000 else "20s" if rows <= 20_000 else "60s"
+    return "3s" if rows <= 2_000 else "20s" if rows <= 20_000 else "60s"
 
 
 def _is_name_of_row(column: Column) -> bool:

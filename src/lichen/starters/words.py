@@ -124,5 +124,8 @@ _KEYWORDS = """
     offset on only or order pivot placing primary qualify references returning select show some
     summarize symmetric table then to trailing true union unique unpivot user using variadic when
     where window with
+    anti asof authorization binary collation concurrently cross freeze full glob ilike inner is
+    isnull join left like map natural notnull outer overlaps positional right semi similar
+    tablesample verbose
 """
 _RESERVED = frozenset(_KEYWORDS.split())
