@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lichen.cli.options import USUAL, Now, Options, moment
-from lichen.cli.page import counted, emit, some, table
+from lichen.cli.page import EMPTY, counted, emit, some, table
 
 if TYPE_CHECKING:
     from lichen.core.steps import AnyStep
@@ -32,7 +32,7 @@ def plan(*nodes: str, now: Now = None, options: Options = USUAL) -> int:
         emit({"now": iso(clock), "steps": [as_json(step) for step in steps]})
         return 0
     if not steps:
-        print(f"nothing to do as of {iso(clock)}")
+        print(f"nothing to do as of {iso(clock)}" if loop.project.nodes else EMPTY)
         return 0
     print(f"{counted(len(steps), 'step')} due as of {iso(clock)}\n")
     rows = [(s.__struct_config__.tag, s.node, s.reason, touched(s)) for s in steps]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lichen.cli.mistakes import nearby
 from lichen.cli.options import USUAL, Now, Options, moment
-from lichen.cli.page import counted, emit
+from lichen.cli.page import EMPTY, counted, emit
 from lichen.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def run(*nodes: str, now: Now = None, options: Options = USUAL) -> int:
     if options.json:
         emit(_as_json(events, clock, left, options))
     else:
-        _tell(events, clock, left, options)
+        _tell(events, clock, left, options) if loop.project.nodes else print(EMPTY)
     return 0 if all(state(event) == "done" for event in events) else 1
 
 

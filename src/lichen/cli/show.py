@@ -9,7 +9,7 @@ from cyclopts import Parameter
 
 from lichen.cli.mistakes import nearby
 from lichen.cli.options import USUAL, Now, Options, moment
-from lichen.cli.page import counted, emit, some, table
+from lichen.cli.page import EMPTY, counted, emit, some, table
 from lichen.cli.query import cell
 
 
@@ -41,8 +41,12 @@ def show(
     if node is None:
         from lichen.cli.summary import tell
 
-        seen = options.open().summary()
-        emit(seen) if options.json else tell(seen, options.folder)
+        loop = options.open()
+        seen = loop.summary()
+        if options.json:
+            emit(seen)
+        else:
+            tell(seen, options.folder) if loop.project.nodes else print(EMPTY)
         return 0
     told = options.open().show(node, rows=rows, now=moment(now))
     if options.json:

@@ -105,8 +105,9 @@ def _lines(told: Told) -> Iterator[tuple[str, str]]:
 def _of_prediction(told: Told) -> Iterator[tuple[str, str]]:
     if "probability" in told:
         key = f" for {told['key']}" if told["key"] is not None else ""
-        shown = told["value"] if told["probability"] is None else told["probability"]
-        yield "", f"{shown:.6g}{key}, asked at {told['at']}"
+        number = told["value"] if told["probability"] is None else told["probability"]
+        shown = number if isinstance(number, str) else f"{number:.6g}"
+        yield "", f"{shown}{key}, asked at {told['at']}"
     if "publication" in told:
         same = told["reproduced"]
         text = "the features computed again equal the logged ones" if same else "not reproduced"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlglot import exp
 
-from lichen.core.errors import ModelError
+from lichen.core.errors import ModelError, placed
 from lichen.core.pyrun import call
 from lichen.core.sql import col
 from lichen.core.steps import Done, Result, Train
@@ -22,7 +22,7 @@ from lichen.ports.learner import Estimators, Learner, Samplers
 from lichen.stages.context import Context
 from lichen.stages.models.ask import Inquiry, asked, relations_of
 from lichen.stages.models.card import Report, card, encoded
-from lichen.stages.models.data import TrainingSet, digest, task_of
+from lichen.stages.models.data import Answers, TrainingSet, answers_of, digest
 from lichen.stages.models.evaluate import slice_columns
 from lichen.stages.models.labels import told_nodes
 from lichen.stages.models.metric import Metric, choose
@@ -55,11 +55,12 @@ def train(step: Train, inquiry: Inquiry, learners: Learners, ctx: Context) -> Re
     recipe = _recipe(inquiry, ctx.root)
     ctx.progress("reading the training set")
     rows = training_rows(inquiry, ctx, now)
-    parts = split(rows, model.holdout, now)
-    metric = choose(model.metric, task_of(parts.training.label))
+    parts, answers = coded(split(rows, model.holdout, now), inquiry)
+    metric = choose(model.metric, answers.task)
     ctx.progress(f"searching on {len(parts.training):,} rows")
-    training = _train(parts.training, recipe, metric, learners, model.seed)
-    plain = train_plain(parts.training, metric, learners.candidates["linear"], seed=model.seed)
+    training = _train(parts.training, recipe, metric, learners, answers, model.seed)
+    linear, classes = learners.candidates["linear"], answers.classes
+    plain = train_plain(parts.training, metric, linear, classes=classes, seed=model.seed)
     ctx.progress(f"judging on {len(parts.holdout):,} rows")
     sliced = slice_columns(parts.holdout.frame, model.slices)
     subject = Subject(model.name.name, inquiry.outcome.name.name, now, model.seed)
@@ -69,6 +70,21 @@ def train(step: Train, inquiry: Inquiry, learners: Learners, ctx: Context) -> Re
     facts = _facts(step, inquiry, told, parts, sha256, ctx)
     ctx.intend(step, {"fingerprint": step.fingerprint}, facts, ())
     return Done(facts=facts)
+
+
+def coded(parts: Split, inquiry: Inquiry) -> tuple[Split, Answers]:
+    """Return both parts with labels as numbers, and what these mean.
+
+    The names of the classes are those of all labelled rows: a class that only the holdout has is
+    one that the model should have known.
+    """
+    import pandas as pd
+
+    model, labels = inquiry.model, (parts.training.label, parts.holdout.label)
+    with placed(model.where, "label"):
+        answers = answers_of(pd.concat(labels, ignore_index=True), model.metric, model.positive)
+    training, holdout = (part.coded(answers) for part in (parts.training, parts.holdout))
+    return replace(parts, training=training, holdout=holdout), answers
 
 
 def training_rows(
@@ -146,11 +162,18 @@ def _recipe(inquiry: Inquiry, root: Path) -> Any:
 
 
 def _train(
-    rows: TrainingSet, recipe: Any, metric: Metric, learners: Learners, seed: int
+    rows: TrainingSet,
+    recipe: Any,
+    metric: Metric,
+    learners: Learners,
+    answers: Answers,
+    seed: int,
 ) -> Training:
-    if isinstance(recipe, Auto):
-        return train_auto(rows, recipe, metric, learners.candidates, learners.samplers, seed=seed)
-    return train_own(rows, recipe, metric, learners.estimators)
+    classes = answers.classes
+    if not isinstance(recipe, Auto):
+        return train_own(rows, recipe, metric, learners.estimators, classes=classes)
+    candidates, samplers = learners.candidates, learners.samplers
+    return train_auto(rows, recipe, metric, candidates, samplers, classes=classes, seed=seed)
 
 
 def _store(folder: Path, trained: Trained, told: Report, parts: Split, training: Training) -> str:
