@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -93,12 +93,7 @@ def drawing(project: Project, how: Stands) -> Html:
     places = {box.name: box for box in boxes}
     wide = max((box.x for box in boxes), default=0) + _WIDE + 8
     high = max((box.y for box in boxes), default=0) + _HIGH + 8
-    arrows = [
-        _arrow(places[read], places[name])
-        for name, reads in project.reads.items()
-        for read in reads
-        if name in places and read in places
-    ]
+    arrows = [_arrow(places[read], places[name]) for name, read in _edges(project)]
     drawn = [_box(box, how.get(box.name, "")) for box in boxes]
     return tag(
         "svg", *arrows, *drawn, xmlns="http://www.w3.org/2000/svg", width=wide, height=high,
@@ -107,25 +102,71 @@ def drawing(project: Project, how: Stands) -> Html:
 
 
 def _placed(project: Project) -> list[Box]:
-    """Put each node one column to the right of all that it reads, near the middle of these."""
-    depth: dict[Name, int] = {}
+    """Put each kind right of what it reads, each node near the middle of those around it."""
+    column = _columns(project)
+    members = [sorted(n for n in column if column[n] == c) for c in sorted(set(column.values()))]
+    tallest = max(map(len, members), default=0)
+    around = _around(project)
+    height: dict[Name, float] = {}
+    for names in members:
+        _spread(names, tallest, height)
+    for _ in range(SWEEPS):
+        for names in (*members, *reversed(members)):
+            names.sort(key=lambda n: (_middle(n, around[n], column, height), n))
+            _spread(names, tallest, height)
+    return [
+        Box(name, 4 + place * (_WIDE + _ACROSS), 4 + round(height[name] * (_HIGH + _DOWN)))
+        for place, names in enumerate(members)
+        for name in names
+    ]
+
+
+SWEEPS = 3  # how often the order within columns is made again
+
+
+def _columns(project: Project) -> dict[Name, int]:
+    """Return a column for each node: sources, tables by their depth, then kind by kind."""
+    found: dict[Name, int] = {}
+    stored = (Kind.source, Kind.table)
     for name in graph.ordered(project.reads):
-        depth[name] = max((depth[read] + 1 for read in project.reads[name]), default=0)
-    rank: dict[Name, float] = {}
-    boxes = []
-    for column in range(max(depth.values(), default=-1) + 1):
-        names = sorted(
-            (n for n in depth if depth[n] == column), key=lambda n: (_middle(n, project, rank), n)
-        )
-        for place, name in enumerate(names):
-            rank[name] = place
-            boxes.append(Box(name, 4 + column * (_WIDE + _ACROSS), 4 + place * (_HIGH + _DOWN)))
-    return boxes
+        reads = [found[n] + 1 for n in project.reads[name] if n in found and n.kind in stored]
+        found[name] = max(reads, default=0) if name.kind in stored else 0
+    last = max(found.values(), default=0)
+    later = {
+        Kind.features: 1, Kind.outcome: 1, Kind.model: 2, Kind.service: 3, Kind.predictions: 4,
+        Kind.feedback: 4,
+    }  # fmt: skip
+    return {n: last + later[n.kind] if n.kind in later else c for n, c in found.items()}
 
 
-def _middle(name: Name, project: Project, rank: Mapping[Name, float]) -> float:
-    above = [rank[read] for read in project.reads[name] if read in rank]
-    return sum(above) / len(above) if above else 0.0
+def _around(project: Project) -> dict[Name, list[Name]]:
+    """Return what each node reads and who reads it."""
+    found: dict[Name, list[Name]] = {name: [] for name in project.reads}
+    for name, read in _edges(project):
+        found[name].append(read)
+        found[read].append(name)
+    return found
+
+
+def _edges(project: Project) -> Iterator[tuple[Name, Name]]:
+    """Yield each reader with what it reads; a service's tables read the service."""
+    for name, reads in project.reads.items():
+        yield from ((name, read) for read in reads if read in project.reads)
+        if name.kind in _FED:
+            yield name, Name(Kind.service, name.name)
+
+
+def _middle(
+    name: Name, around: Sequence[Name], column: Mapping[Name, int], height: Mapping[Name, float]
+) -> float:
+    near = [height[n] for n in around if abs(column[n] - column[name]) <= 2]
+    return sum(near) / len(near) if near else height[name]
+
+
+def _spread(names: Sequence[Name], tallest: int, height: dict[Name, float]) -> None:
+    """Put the names of a column below each other, around the middle of the drawing."""
+    begin = (tallest - len(names)) / 2
+    height.update({name: begin + place for place, name in enumerate(names)})
 
 
 def _box(box: Box, state: str) -> Html:

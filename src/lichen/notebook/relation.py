@@ -84,7 +84,7 @@ def polars_of(table: object) -> Any:
 def html_of(answer: Answer, *, most: int = SHOWN) -> Html:
     """Return the first rows as an HTML table, and how many there are."""
     total = int(answer.table.num_rows)
-    shown = Answer(answer.table.slice(0, most))
+    shown = Answer(answer.table.slice(0, min(most, total)))
     rows = [[_shown(value) for value in row.values()] for row in shown.rows]
     return tag("div", grid(answer.columns, rows), tag("small", _counted(total, most)))
 
@@ -92,7 +92,7 @@ def html_of(answer: Answer, *, most: int = SHOWN) -> Html:
 def text_of(answer: Answer, *, most: int = SHOWN) -> str:
     """Return the first rows as aligned lines, and how many there are."""
     total = int(answer.table.num_rows)
-    shown = Answer(answer.table.slice(0, most))
+    shown = Answer(answer.table.slice(0, min(most, total)))
     lines = [["" if v is None else str(_shown(v)) for v in row.values()] for row in shown.rows]
     return aligned([answer.columns, *lines]) + f"\n{_counted(total, most)}"
 
