@@ -26,6 +26,7 @@ VERBS = {
     "predict": "Answer as a service would, in this process.",
     "why": "Say where a prediction, a node, a column or a row comes from.",
     "replay": "Replay history as live traffic through a service, over HTTP.",
+    "schema": "Print the JSON Schemas of a project's files, or write them for an editor.",
 }
 
 
