@@ -6,13 +6,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from lichen.cli.candidates import schemas
 from lichen.cli.options import USUAL, Options
 from lichen.cli.page import emit, table
 from lichen.core.errors import ProjectError, Where
 
 
 def schema(
-    kind: str | None = None,
+    kind: Annotated[str | None, Parameter(completer=schemas)] = None,
     *,
     editor: Annotated[
         bool,
@@ -32,10 +33,10 @@ def schema(
     kind
         project, sources, tables, features, outcomes or services.
     """
-    from lichen import schemas
+    from lichen import schemas as shipped
 
     if kind is not None:
-        emit(schemas.schema(kind))
+        emit(shipped.schema(kind))
         return 0
     root = options.folder.absolute()
     if editor and not (root / "lichen.yml").is_file():
@@ -44,13 +45,13 @@ def schema(
             where=Where(root),
             hint="go to the project's folder, or name it with -C FOLDER",
         )
-    written = schemas.write_for_editors(root) if editor else []
+    written = shipped.write_for_editors(root) if editor else []
     files = [path.relative_to(root).as_posix() for path in written]
     if options.json:
-        emit({"schemas": schemas.FILES, "files": files})
+        emit({"schemas": shipped.FILES, "files": files})
         return 0
     if not editor:
-        table(("schema", "of"), [*schemas.FILES.items(), (schemas.ODCS, schemas.CONTRACTS)])
+        table(("schema", "of"), [*shipped.FILES.items(), (shipped.ODCS, shipped.CONTRACTS)])
         print("next: lichen schema --editor")
         return 0
     for path in files:
