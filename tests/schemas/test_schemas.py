@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from lichen.core.errors import LichenError
-from lichen.core.settings import decode, load, opening_comment
+from lichen.core.settings import convert, decode, load, opening_comment
 from lichen.schemas import FILES, ODCS, associations, schema, write_for_editors
 from lichen.schemas.make import SPECS, encoded, make
+from lichen.units.cases import CaseSettings
 
 ROOT = Path(__file__).parents[2]
 WORDS = (ROOT / "docs" / "words.md").read_text("utf-8")
@@ -26,6 +27,8 @@ ACCEPTED = [
     ("features", "entity: [origin, dest]\nevent_time: at\nwindow: [2 hours, 7 days]"),
     ("features", "at: request"),
     ("outcomes", "key: id\nlabel: delay > 15\nentities: [origin]\npredict_at: at"),
+    ("tests", "node: landed\ncases: {one: {given: {a: []}, expect: [{x: 1}]}}"),
+    ("tests", "cases: {one: {given: {a: 'x\\n1'}, now: 2013-12-01, questions: [{at: a}]}}"),
     ("services", "model: late\npromote: manual\nport: 0\nhorizon: 3 days"),
 ]
 REFUSED = [
@@ -44,6 +47,10 @@ REFUSED = [
     ("features", "entity: a\nwindow: 2 hours"),
     ("outcomes", "key: id"),
     ("outcomes", "key: id\nlabel: a\nentities: origin"),
+    ("tests", "node: landed"),
+    ("tests", "cases: {one: {give: {a: []}}}"),
+    ("tests", "cases: {one: {given: {a: 5}}}"),
+    ("tests", "cases: {one: []}"),
     ("services", "model: late\nport: '8000'"),
     ("services", "model: late\nport: true"),
     ("services", "model: late\npromote: always"),
@@ -58,10 +65,18 @@ def test_schema_and_decoder_agree(kind: str, text: str, right: bool) -> None:
     value, _ = load(text, Path("sample.yml"))
     assert fits(value, schema(kind), schema(kind)) is right
     if right:
-        decode(text, SPECS[kind][0], Path("sample.yml"))
+        read(kind, text)
     else:
         with pytest.raises(LichenError):
-            decode(text, SPECS[kind][0], Path("sample.yml"))
+            read(kind, text)
+
+
+def read(kind: str, text: str) -> None:
+    """Decode a file as the project's reader does; cases of tests are decoded one by one."""
+    path = Path("sample.yml")
+    found = decode(text, SPECS[kind][0], path)
+    for case in getattr(found, "cases", {}).values():
+        convert(case, CaseSettings, path, {"$": 1})
 
 
 @pytest.mark.parametrize("kind", FILES)

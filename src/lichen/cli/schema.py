@@ -31,7 +31,7 @@ def schema(
     Parameters
     ----------
     kind
-        project, sources, tables, features, outcomes or services.
+        project, sources, tables, features, outcomes, services or tests.
     """
     from lichen import schemas as shipped
 

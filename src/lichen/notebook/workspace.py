@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from lichen.core.names import Kind, Name
 from lichen.core.time import Instant, instant, wall
+from lichen.kept import open_project
 from lichen.loop import Loop, open_loop
 from lichen.notebook.relation import NotebookError, Relation
 from lichen.notebook.rows import READABLE, Asked, Rows, refuse_unreadable
 from lichen.planner import below
 from lichen.ports.ledger import Record
-from lichen.project import read_project
 from lichen.readers.query import Answer
 from lichen.stages.context import Shelf
 from lichen.stages.models.spec import Model
@@ -71,6 +71,7 @@ class Workspace(Loop):
     plan = _afresh(Loop.plan)
     run = _afresh(Loop.run)
     show = _afresh(Loop.show)
+    test = _afresh(Loop.test)
     summary = _afresh(Loop.summary)
     query = _related(Loop.query)
 
@@ -148,7 +149,7 @@ class Workspace(Loop):
         """Read the project's files again if any has changed since they were read."""
         stamp = _stamp_of(self.project.root)
         if stamp != self._stamp:
-            self.project, self._stamp = read_project(self.project.root), stamp
+            self.project, self._stamp = open_project(self.project.root), stamp
             self._memo.clear()
             self._kept.clear()
 
@@ -235,7 +236,7 @@ class Workspace(Loop):
         )
 
 
-def open_project(folder: str | Path = ".", target: str = "dev") -> Workspace:
+def open_workspace(folder: str | Path = ".", target: str = "dev") -> Workspace:
     """Open a project folder at a target; reads the folder, and touches nothing else.
 
     `project.plan()`, `run`, `query` and `show` are the verbs. `project.table("departed")` gives

@@ -16,6 +16,7 @@ FILES: dict[str, str] = {
     "features": "features/**/*.sql",
     "outcomes": "outcomes/**/*.sql",
     "services": "services/**/*.yml",
+    "tests": "tests/**/*.yml",
 }  # what each schema is for; in an SQL file it is the comment that opens it
 CONTRACTS = "**/*.odcs.yaml"
 ODCS = (

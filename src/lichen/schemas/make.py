@@ -19,6 +19,7 @@ from lichen.stages.outcomes.spec import OutcomeSettings
 from lichen.stages.services.spec import ServiceSettings
 from lichen.stages.sources.spec import SourceSettings
 from lichen.stages.tables.spec import TableSettings
+from lichen.units.cases import CaseSettings, FileSettings
 
 SPECS: dict[str, tuple[type[msgspec.Struct], str]] = {  # and the heading in docs/words.md
     "project": (ProjectSettings, "lichen.yml"),
@@ -27,6 +28,7 @@ SPECS: dict[str, tuple[type[msgspec.Struct], str]] = {  # and the heading in doc
     "features": (FeaturesSettings, "Features"),
     "outcomes": (OutcomeSettings, "Outcomes"),
     "services": (ServiceSettings, "Services"),
+    "tests": (FileSettings, "Tests"),
 }
 DRAFT = "http://json-schema.org/draft-07/schema#"  # what editors' YAML servers read
 
@@ -53,7 +55,12 @@ def encoded(schema: Mapping[str, Any]) -> bytes:
 
 
 def _schema(spec: type[msgspec.Struct], said: Mapping[str, str]) -> dict[str, Any]:
-    _, parts = msgspec.json.schema_components([spec], ref_template="#/definitions/{name}")
+    inside = [CaseSettings] if spec is FileSettings else []  # it is decoded by itself
+    ref = "#/definitions/{name}"
+    _, parts = msgspec.json.schema_components([spec, *inside], ref_template=ref)
+    if inside:
+        case = {"$ref": ref.format(name=CaseSettings.__name__)}
+        parts[spec.__name__]["properties"]["cases"]["additionalProperties"] = case
     for part in parts.values():
         for name, property_ in part.get("properties", {}).items():
             if name in said:
