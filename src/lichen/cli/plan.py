@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lichen.cli.options import USUAL, Now, Options, moment
+from lichen.cli.options import USUAL, Node, Now, Options, moment
 from lichen.cli.page import EMPTY, counted, emit, some, table
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 FIRST = ("models", "services")  # what a change touches that costs most, named before the rest
 
 
-def plan(*nodes: str, now: Now = None, options: Options = USUAL) -> int:
+def plan(*nodes: Node, now: Now = None, options: Options = USUAL) -> int:
     """Show what is due, why, and what is downstream of it; touches nothing.
 
     --json: {"now", "steps": [{"step", "node", "reason", "after", "downstream", …}]}

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from lichen.cli import Misuse
-from lichen.cli.options import USUAL, Options, moment
+from lichen.cli.options import USUAL, Options, ServiceName, moment
 from lichen.cli.page import emit, table
 
 
 def predict(
-    service: str,
+    service: ServiceName,
     *keys: str,
     at: Annotated[
         str | None, Parameter(name="--at", help="The moment of the question; now without it.")

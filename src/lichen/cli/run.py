@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lichen.cli.mistakes import nearby
-from lichen.cli.options import USUAL, Now, Options, moment
+from lichen.cli.options import USUAL, Node, Now, Options, moment
 from lichen.cli.page import EMPTY, counted, emit
 from lichen.cli.progress import progress
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 STATES = {"Done": "done", "Blocked": "blocked", "Failed": "failed"}
 
 
-def run(*nodes: str, now: Now = None, options: Options = USUAL) -> int:
+def run(*nodes: Node, now: Now = None, options: Options = USUAL) -> int:
     """Do what `plan` shows. Ends with 1 where a step failed or was blocked.
 
     --json: {"now", "run", "steps": [{"step", "node", "reason", "state", "seconds", "rows",

@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from lichen.cli.mistakes import nearby
-from lichen.cli.options import USUAL, Now, Options, moment
+from lichen.cli.options import USUAL, Node, Now, Options, moment
 from lichen.cli.page import EMPTY, counted, emit, some, table
 from lichen.cli.query import cell
 
 
 def show(
-    node: str | None = None,
+    node: Node | None = None,
     *,
     rows: Annotated[int, Parameter(name="--rows", help="Show so many of its rows.")] = 0,
     now: Now = None,

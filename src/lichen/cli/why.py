@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lichen.cli.options import USUAL, Options
+from lichen.cli.options import USUAL, Node, Options
 from lichen.cli.page import BAD, CALM, GOOD, console, counted, emit, some
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ MOST = 5  # rows of one node that are written out
 Told = Mapping[str, Any]  # one node of the answer, as in --json
 
 
-def why(what: str, *, options: Options = USUAL) -> int:
+def why(what: Node, *, options: Options = USUAL) -> int:
     """Say where something comes from.
 
     predictions.SERVICE:ID  a prediction: model, features, and the very source rows behind it
