@@ -8,7 +8,7 @@ from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
 
 from lichen.core.errors import FeaturesError
-from lichen.core.sql import DIALECT, col, rel
+from lichen.core.sql import DIALECT, col, rel, tables_in
 from lichen.stages.features.compiled import Compiled
 from lichen.stages.features.latest import latest, latest_parts
 from lichen.stages.features.windows import window_parts, windows
@@ -45,7 +45,7 @@ def parts(each: Compiled) -> dict[str, exp.Select]:
     entity = [name.lower() for name in each.features.entity]
     if each.features.shape == "window":
         return window_parts(each.held, entity, each.outputs, each.features.windows)
-    return latest_parts(each.held, entity)
+    return latest_parts(each.held, entity, _origins(each))
 
 
 def _answered(asked: exp.Select, each: Compiled) -> exp.Select:
@@ -63,9 +63,15 @@ def _answered(asked: exp.Select, each: Compiled) -> exp.Select:
         return _of_request(asked, each)
     if features.shape == "window":
         return windows(asked, each.held, entity, each.outputs, features.windows, each.ready)
-    found = latest(asked, each.held, entity, max_age=features.max_age, ready=each.ready)
+    origins, max_age = _origins(each), features.max_age
+    found = latest(asked, each.held, entity, origins=origins, max_age=max_age, ready=each.ready)
     outputs = (exp.alias_(output.this, output.alias, quoted=True) for output in each.outputs)
     return exp.select("_q", *outputs, "_from").from_(found.subquery("l"))
+
+
+def _origins(each: Compiled) -> int:
+    """Of how many stored rows a row of the definition is made."""
+    return len(list(tables_in(each.features.select)))
 
 
 def _of_request(asked: exp.Select, each: Compiled) -> exp.Select:

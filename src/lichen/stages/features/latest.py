@@ -1,4 +1,8 @@
-"""The newest event that was known: one as-of, and a range join where that event was taken back."""
+"""The newest event that was known: one as-of, and a range join where that event was taken back.
+
+A row *enters* when both its event has happened and it is known. It is *kept* for the as-of unless
+a greater row, one of a later event, enters no later: then nobody ever sees it.
+"""
 
 from __future__ import annotations
 
@@ -19,98 +23,106 @@ def latest(
     held: exp.Query,
     entity: Sequence[str],
     *,
+    origins: int = 1,
     max_age: timedelta | None = None,
     ready: Mapping[str, exp.Query] = NOTHING_READY,
 ) -> exp.Select:
     """Return for each question (`_q`, entity columns, `_at`) the row that answers it.
 
     It is the row with the greatest (event time, known time, row) among those with event time and
-    known time ≤ `_at` < `_until`, and no older than `max_age`; NULLs where there is none. `ready`
-    may hold what `latest_parts` makes.
+    known time ≤ `_at` < `_until`, and no older than `max_age`; NULLs where there is none. A row
+    of `held` came from so many `origins`. `ready` may hold what `latest_parts` makes.
     """
-    names = [*columns_of(held), "_from"]
-    rows = exp.select(*(col(name, "r") for name in names if name not in entity))
-    number = exp.case().when(col("_stands", "f"), col("_best", "f")).else_(col("_n", "o"))
-    answers: exp.Expr = exp.EQ(this=col("_n", "r"), expression=number)
-    if max_age is not None:
-        limit = exp.Add(this=col("_event_time", "r"), expression=lit(max_age))
-        answers = exp.and_(answers, exp.LTE(this=col("_at", "q"), expression=limit))
+    names = [name for name in [*columns_of(held), "_from"] if name not in entity]
+    asked = exp.select("_q", *map(col, entity), "_at").from_(questions.subquery("q"))
+    stands = before(col("_at"), col("_until"))
+    shown = (*map(col, ("_q", "_at", "_event_time")), *map(col, names))
+    first = exp.select(*shown).from_("_found").where(stands)
+    answers = exp.union(first, _next_best(entity, names), distinct=False)
+    left = exp.select(*map(col, asked.named_selects)).from_("_asked")
+    found = asof(left, _kept(held, entity), entity, at="_at", since="_enter")
     return (
-        rows.select(col("_q", "q"), append=True)
-        .from_(rel("_asked", "q"))
-        .join(rel("_found", "f"), on=_equal("_q", "q", "f"), join_type="left")
-        .join(rel("_others", "o"), on=_equal("_q", "q", "o"), join_type="left")
-        .join(rel("_ranked", "r"), on=answers, join_type="left")
-        .with_(
-            "_asked", as_=exp.select("_q", *map(col, entity), "_at").from_(questions.subquery("q"))
-        )
-        .with_("_ranked", as_=ready.get("ranked") or _ranked(held))
-        .with_("_found", as_=_found(entity, ready.get("steps") or _steps(entity)))
-        .with_("_others", as_=_others(entity))
+        exp.select(*(_fresh(name, max_age) for name in names), col("_q"))
+        .from_(answers.subquery("a"))
+        .with_("_asked", as_=asked)
+        .with_("_ranked", as_=ready.get("ranked") or _ranked(held, entity, origins))
+        .with_("_found", as_=found)
     )
 
 
-def latest_parts(held: exp.Query, entity: Sequence[str]) -> dict[str, exp.Select]:
+def latest_parts(held: exp.Query, entity: Sequence[str], origins: int = 1) -> dict[str, exp.Select]:
     """Return what `latest` makes of the rows alone, whatever is asked."""
-    ranked = _ranked(held)
-    return {"ranked": ranked, "steps": _steps(entity).with_("_ranked", as_=ranked.copy())}
+    return {"ranked": _ranked(held, entity, origins)}
 
 
-def _ranked(held: exp.Query) -> exp.Select:
-    """Number the rows so that the greater of two visible ones answers; drop what never shows."""
+def _ranked(held: exp.Query, entity: Sequence[str], origins: int) -> exp.Select:
+    """Number each entity's rows so that the greater of two visible ones answers, and say which
+    are kept; drop what never shows."""
     enter = exp.func("greatest", col("_event_time"), col("_known_at"))
-    order = exp.Window(this=exp.RowNumber(), order=ordered("_event_time", "_known_at", "_from"))
-    return (
-        exp.select(
-            *map(col, held.named_selects), exp.alias_(enter, "_enter"), exp.alias_(order, "_n")
-        )
+    entered = (
+        exp.select(*map(col, held.named_selects), exp.alias_(enter, "_enter"))
         .from_(held.subquery("h"))
         .where(before(enter.copy(), col("_until")))
     )
-
-
-def _steps(entity: Sequence[str]) -> exp.Select:
-    """Return for each entity the greatest row that had entered, from each moment on."""
+    makers = [
+        exp.Bracket(this=col("_from"), expressions=[exp.Literal.number(i)]) for i in range(origins)
+    ]
+    moments = ordered("_event_time", "_known_at")
+    order = exp.Order(
+        expressions=[
+            *moments.expressions,
+            *(exp.Ordered(this=m, nulls_first=False) for m in makers),
+        ]
+    )
+    after = exp.WindowSpec(
+        kind="ROWS", start="1", start_side="FOLLOWING", end="UNBOUNDED", end_side="FOLLOWING"
+    )
     keys = [col(name) for name in entity]
-    best = exp.Window(
-        this=exp.Max(this=exp.Max(this=col("_n"))), partition_by=keys, order=ordered("_enter")
+    number = exp.Window(this=exp.RowNumber(), partition_by=keys, order=order)
+    sooner = exp.Window(
+        this=exp.Min(this=col("_enter")), partition_by=keys, order=order.copy(), spec=after
     )
-    return (
-        exp.select(*keys, col("_enter"), exp.alias_(best, "_best"))
-        .from_("_ranked")
-        .group_by(*keys, col("_enter"))
-    )
+    kept = exp.func("coalesce", exp.LT(this=col("_enter"), expression=sooner), exp.true())
+    return exp.select(
+        *map(col, entered.named_selects), exp.alias_(number, "_n"), exp.alias_(kept, "_kept")
+    ).from_(entered.subquery("e"))
 
 
-def _found(entity: Sequence[str], steps: exp.Query) -> exp.Select:
-    """Return per question the greatest row that had entered, and whether it still stands."""
-    keys = [col(name) for name in entity]
-    asked = exp.select("_q", *keys, "_at").from_("_asked")
-    return (
-        exp.select(
-            *(col(name, "c") for name in ("_q", *entity, "_at", "_best")),
-            exp.alias_(before(col("_at", "c"), col("_until", "r")), "_stands"),
-        )
-        .from_(asof(asked, steps, entity, at="_at", since="_enter").subquery("c"))
-        .join(
-            rel("_ranked", "r"),
-            on=exp.EQ(this=col("_best", "c"), expression=col("_n", "r")),
-        )
-    )
+def _kept(held: exp.Query, entity: Sequence[str]) -> exp.Select:
+    rest = [name for name in held.named_selects if name not in entity]
+    return exp.select(*map(col, (*entity, *rest, "_enter"))).from_("_ranked").where(col("_kept"))
 
 
-def _others(entity: Sequence[str]) -> exp.Select:
-    """Return the next best row for the questions whose greatest row had ended: the range join."""
+def _next_best(entity: Sequence[str], names: Sequence[str]) -> exp.Select:
+    """Return the answers to the questions whose greatest row had ended: the range join."""
+    ended = exp.select("*").from_("_found").where(exp.Not(this=before(col("_at"), col("_until"))))
     same = [_equal(name, "f", "r") for name in entity]
     entered = exp.LTE(this=col("_enter", "r"), expression=col("_at", "f"))
     stands = before(col("_at", "f"), col("_until", "r"))
-    return (
-        exp.select(col("_q", "f"), exp.alias_(exp.Max(this=col("_n", "r")), "_n"))
-        .from_(rel("_found", "f"))
+    best = (
+        exp.select(col("_q", "f"), *(col(name, "f") for name in entity))
+        .select(exp.alias_(exp.Max(this=col("_n", "r")), "_n"))
+        .from_(ended.subquery("f"))
         .join(rel("_ranked", "r"), on=exp.and_(*same, entered, stands))
-        .where(exp.Not(this=col("_stands", "f")))
-        .group_by(col("_q", "f"))
+        .group_by(col("_q", "f"), *(col(name, "f") for name in entity))
     )
+    row = [_equal(name, "b", "r") for name in (*entity, "_n")]
+    return (
+        exp.select(col("_q", "f"), col("_at", "f"), col("_event_time", "r"))
+        .select(*(col(name, "r") for name in names))
+        .from_(ended.subquery("f"))
+        .join(best.subquery("b"), on=_equal("_q", "f", "b"), join_type="left")
+        .join(rel("_ranked", "r"), on=exp.and_(*row), join_type="left")
+    )
+
+
+def _fresh(name: str, max_age: timedelta | None) -> exp.Expr:
+    """The column of an answer that is not too old."""
+    if max_age is None:
+        return col(name)
+    limit = exp.Add(this=col("_event_time"), expression=lit(max_age))
+    young = exp.LTE(this=col("_at"), expression=limit)
+    return exp.alias_(exp.case().when(young, col(name)), name, quoted=True)
 
 
 def _equal(name: str, left: str, right: str) -> exp.Expr:
