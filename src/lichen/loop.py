@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
@@ -102,13 +103,17 @@ class Loop:
     def lake(self) -> Lake:
         """The lake of this target; until it begins, that which it begins from."""
         place = self.place.read_from()
-        return cast("Lake", self._part(f"lake of {place.target}", lambda: open_lake(place)))
+        return cast("Lake", self._part(self._named("lake", place), lambda: open_lake(place)))
 
     @property
     def ledger(self) -> Ledger:
         """The ledger of this target; until it begins, that which it begins from: only read it."""
         place = self.place.read_from()
-        return cast("Ledger", self._part(f"ledger of {place.target}", lambda: open_ledger(place)))
+        make = partial(open_ledger, place, borrowed=place is not self.place)
+        return cast("Ledger", self._part(self._named("ledger", place), make))
+
+    def _named(self, what: str, place: Place) -> str:
+        return what if place is self.place else f"{what} of {place.target}"
 
     def begin(self, at: Instant | None = None) -> None:
         """Let this target begin as a branch, where it has not; of its parent at a time, or now.
@@ -223,8 +228,7 @@ class Loop:
         place = self.place.read_from()
         if place is not self.place:
             return as_published(self.ledger, at)
-        opened = f"ledger of {self.target}" in self._parts
-        return self.ledger.state() if opened else read_state(place)
+        return self.ledger.state() if "ledger" in self._parts else read_state(place)
 
     def published(self) -> Mapping[str, Record]:
         """Return the records that everybody reads now, by node."""

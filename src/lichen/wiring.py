@@ -32,11 +32,11 @@ def open_lake(place: Place) -> Lake:
     return DeltaLake(place.lake)
 
 
-def open_ledger(place: Place) -> Ledger:
-    """Return the ledger of a target."""
+def open_ledger(place: Place, *, borrowed: bool = False) -> Ledger:
+    """Return the ledger of a target; one that another target borrows can only be read."""
     from lichen.adapters.sqlite import SqliteLedger
 
-    return SqliteLedger(place.ledger)
+    return SqliteLedger(place.ledger, borrowed=borrowed)
 
 
 def branch_ledger(parent: Place, place: Place, publication: int) -> None:

@@ -56,6 +56,8 @@ def test_a_target_that_has_not_begun_is_read_and_planned_without_a_trace(shop: S
     ]  # fmt: skip
     assert current(loop, "totals") == current(shop.at("dev"), "totals")
     assert loop.show("tables.totals")["version"] == 1
+    with pytest.raises(LedgerError, match="belongs to another target"):
+        loop.ledger.begin("run", instant(LATER))
     assert not shop.folder("prod").exists()
     begun = shop.at("prod")
     begun.begin()

@@ -124,7 +124,7 @@ def test_a_promotion_that_dies_is_concluded_by_the_next_run(shop: Shop, left: in
     shop.land(2)
     shop.go("dev", "2020-03-02")
     prod = shop.at("prod")
-    prod._parts["lake of prod"] = lake = Dies(prod.place.lake)
+    prod._parts["lake"] = lake = Dies(prod.place.lake)
     lake.left = left
     with pytest.raises(KeyboardInterrupt):
         promote(shop.at("dev"), prod)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +89,15 @@ def current(loop: Loop, node: str, *, without: tuple[str, ...] = ()) -> list[Map
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Return every file below a folder, the ledger's lock and journals apart."""
+    """Return every file below a folder, the ledger as what its tables hold."""
     skipped = ("-wal", "-shm", ".lock")
     paths = (p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.endswith(skipped))
-    return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    return {str(p.relative_to(folder)): _dump(p) or p.read_bytes() for p in paths}
+
+
+def _dump(path: Path) -> bytes:
+    """What SQLite moves between its files says nothing."""
+    if path.suffix != ".db":
+        return b""
+    with closing(sqlite3.connect(path)) as db:
+        return "\n".join(db.iterdump()).encode()

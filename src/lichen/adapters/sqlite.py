@@ -91,10 +91,11 @@ class _Held:
 class SqliteLedger:
     """A ledger in one file; the folder is made when it is missing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, borrowed: bool = False) -> None:
+        """Open the ledger; one that is `borrowed` belongs to another target, and is only read."""
         _refuse_network(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
+        self._path, self._borrowed = path, borrowed
         self._held: _Held | None = None
         self._lock: int | None = None
         self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.QueuePool)
@@ -112,6 +113,8 @@ class SqliteLedger:
             return read(connection)
 
     def begin(self, run: str, now: Instant) -> None:
+        if self._borrowed:
+            raise LedgerError(f"{self._path} belongs to another target: begin one's own first")
         lock = _locked(self._path.with_suffix(".lock"))
         if lock is None:
             raise self._busy()
