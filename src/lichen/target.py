@@ -70,6 +70,11 @@ class Place:
         return above if above.begun() else self
 
 
+def place_in(folder: Path) -> Place:
+    """Return the place of a `dev` that keeps all in one folder, whatever its project says."""
+    return place_of(DEV, {DEV: TargetSettings(folder=str(folder.absolute()))}, folder)
+
+
 def place_of(name: str, targets: Targets, root: Path) -> Place:
     """Return the place of a target; raises ProjectError where `lichen.yml` has none of the name."""
     if name not in targets:
