@@ -60,7 +60,7 @@ schema:
           logicalTypeOptions: {{minimum: 0, maximum: {most}}}}}
 """
 FILES = {
-    "lichen.yml": "name: crash\ntargets: {dev: {threads: 1}}\n",
+    "lichen.yml": "name: crash\ntargets: {dev: {engine: {threads: 1}}}\n",
     "sources/sales.yml": "path: feeds/sales-*.csv\nkey: id\nknown_at: at\n"
     "backfill_until: 2020-03-01\n",
     "sources/sales.odcs.yaml": CONTRACT.format(name="sales", most=1000),

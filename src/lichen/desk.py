@@ -62,6 +62,7 @@ class Desk:
 
         Questions from `since` on are to be answered from memory, whatever the service's horizon.
         """
+        loop.begin()
         self._loop, self._only, self._since = loop, only, since
         self._learners: Learners | None = None
         self._records: dict[int, Record] = {}
@@ -243,10 +244,7 @@ class Desk:
             return self._journals[service, kind]
 
     def _publication(self) -> Publication:
-        if not (self._loop.folder / "ledger.db").exists():
-            publication = None
-        else:
-            publication = self._loop.ledger.publication()
+        publication = self._loop.ledger.publication() if self._loop.place.begun() else None
         if publication is None:
             raise ServiceError("nothing is published yet", hint="lichen run")
         return publication

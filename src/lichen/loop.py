@@ -10,12 +10,14 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import msgspec
 from sqlglot import exp
 
+from lichen.branch import as_published, begin
 from lichen.core import graph
 from lichen.core.errors import LedgerError, LichenError, ProjectError, Where
 from lichen.core.findings import as_json
@@ -51,13 +53,12 @@ from lichen.stages.features.spec import Features
 from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.spec import Outcome
 from lichen.stages.services.spec import Service
+from lichen.target import Place, place_of, secret
 from lichen.wiring import open_engine, open_lake, open_learners, open_ledger, read_state
 
 if TYPE_CHECKING:  # what looks at data is imported when it looks: plans start fast
     from lichen.readers.query import Answer, Library
     from lichen.stages.models.ask import Inquiry
-
-if TYPE_CHECKING:
     from lichen.units.run import Verdict
 
 
@@ -81,8 +82,7 @@ class Loop:
 
     project: Project
     target: str
-    folder: Path
-    threads: int | None = None
+    place: Place
     _parts: dict[str, Any] = field(default_factory=dict)
     _memo: dict[tuple[object, ...], Prepared] = field(default_factory=dict)
     _kept: dict[tuple[object, ...], Any] = field(default_factory=dict)
@@ -90,23 +90,45 @@ class Loop:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
+    def folder(self) -> Path:
+        """Where this target keeps its models and logs."""
+        return self.place.folder
+
+    @property
     def engine(self) -> Engine:
         """The engine of this target."""
-        return cast("Engine", self._part("engine", lambda: open_engine(self.folder, self.threads)))
+        return cast("Engine", self._part("engine", lambda: open_engine(self.place)))
 
     @property
     def lake(self) -> Lake:
-        """The lake of this target."""
-        return cast("Lake", self._part("lake", lambda: open_lake(self.folder)))
+        """The lake of this target; until it begins, that which it begins from."""
+        place = self.place.read_from()
+        return cast("Lake", self._part(self._named("lake", place), lambda: open_lake(place)))
 
     @property
     def ledger(self) -> Ledger:
-        """The ledger of this target."""
-        return cast("Ledger", self._part("ledger", lambda: open_ledger(self.folder)))
+        """The ledger of this target; until it begins, that which it begins from: only read it."""
+        place = self.place.read_from()
+        make = partial(open_ledger, place, borrowed=place is not self.place)
+        return cast("Ledger", self._part(self._named("ledger", place), make))
+
+    def _named(self, what: str, place: Place) -> str:
+        return what if place is self.place else f"{what} of {place.target}"
+
+    def begin(self, at: Instant | None = None) -> None:
+        """Let this target begin as a branch, where it has not; of its parent at a time, or now.
+
+        Whoever writes calls this first: `run` does, and a service before it logs.
+        """
+        begin(self.place, at)
+
+    def secret(self, name: str) -> str:
+        """Return what a secret of this target refers to; it is kept nowhere."""
+        return secret(name, self.target, self.project.targets, self.project.root)
 
     def plan(self, *nodes: str, now: Instant | None = None) -> tuple[AnyStep, ...]:
         """Return the steps that are due; looks at the world and writes nothing."""
-        only, state = self.selected(nodes), self.state()
+        only, state = self.selected(nodes), self.state(now)
         now = _clock(state, now)
         world = observe(self.project, state, now, self.folder, only)
         return plan(self.project, self._facts(state, "", world, now, only), now, only)
@@ -115,7 +137,9 @@ class Loop:
         self, *nodes: str, now: Instant | None = None, report: Report = lambda _: None
     ) -> tuple[Event, ...]:
         """Do what `plan` shows; returns what came of each step, in the order of their ends."""
-        only, state = self.selected(nodes), self.ledger.state()
+        only = self.selected(nodes)
+        self.begin(now)
+        state = self.ledger.state()
         now = _clock(state, now)
         if state.clock is not None and now < state.clock:
             raise _too_early(now, state.clock)
@@ -194,11 +218,17 @@ class Loop:
 
     def clock(self, now: Instant | None = None) -> Instant:
         """Return the time at which a plan or a run made now would think that it is."""
-        return _clock(self.state(), now)
+        return _clock(self.state(now), now)
 
-    def state(self) -> State:
-        """Return the ledger's state; an empty one where nothing ever ran."""
-        return self.ledger.state() if "ledger" in self._parts else read_state(self.folder)
+    def state(self, at: Instant | None = None) -> State:
+        """Return the ledger's state; where nothing ever ran, what a branch would begin with.
+
+        `at` is the time of what a branch would begin from.
+        """
+        place = self.place.read_from()
+        if place is not self.place:
+            return as_published(self.ledger, at)
+        return self.ledger.state() if "ledger" in self._parts else read_state(place)
 
     def published(self) -> Mapping[str, Record]:
         """Return the records that everybody reads now, by node."""
@@ -240,7 +270,7 @@ class Loop:
         self, run: str, now: Instant, world: World, only: frozenset[Name] | None, report: Report
     ) -> tuple[Event, ...]:
         events: list[Event] = []
-        workers = self.threads or os.cpu_count() or 1
+        workers = self.place.threads or os.cpu_count() or 1
         with ThreadPoolExecutor(workers, thread_name_prefix="step") as pool:
             while True:
                 state = self.ledger.state()
@@ -355,7 +385,7 @@ class Loop:
             findings=record.body.get("findings", []),
             commits=commits,
         )
-        self.ledger.conclude(done, _landed(record.body))
+        self.ledger.conclude(done, landed(record.body))
         return Done(facts=done.facts, commits=commits)
 
     def _intend(
@@ -394,7 +424,7 @@ class Loop:
                     commits=dict(result.commits),
                     seconds=seconds,
                 )
-                self.ledger.conclude(record, _landed(intent.body))
+                self.ledger.conclude(record, landed(intent.body))
             case Blocked():
                 found = [as_json(f) for f in result.findings]
                 self.ledger.conclude(
@@ -456,16 +486,7 @@ class Loop:
 def open_loop(folder: str | Path = ".", target: str = "dev") -> Loop:
     """Open a project folder at a target; reads the folder, and touches nothing else."""
     project = open_project(Path(folder).absolute())
-    if target not in project.targets:
-        raise ProjectError(
-            f"there is no target {target!r}",
-            where=Where(project.root / "lichen.yml"),
-            allowed=sorted(project.targets),
-            given=target,
-        )
-    settings = project.targets[target]
-    place = project.root / (settings.folder or f".lichen/{target}")
-    return Loop(project, target, place, settings.threads)
+    return Loop(project, target, place_of(target, project.targets, project.root))
 
 
 def _clock(state: State, now: Instant | None) -> Instant:
@@ -479,7 +500,8 @@ def _clock(state: State, now: Instant | None) -> Instant:
 def _too_early(now: Instant, clock: Instant) -> LedgerError:
     return LedgerError(
         f"the time {iso(now)} is before this target's last run ({iso(clock)})",
-        hint="leave --now away, or give a later time",
+        hint="leave --now away, or look back in a branch: a target that never ran and begins "
+        "`from` this one begins as of its own --now",
     )
 
 
@@ -488,6 +510,7 @@ def _known(state: State, now: Instant | None) -> Instant:
     return instant(now) if now is not None else state.clock or wall()
 
 
-def _landed(body: Mapping[str, Any]) -> dict[str, Seen]:
+def landed(body: Mapping[str, Any]) -> dict[str, Seen]:
+    """Return the files that an intent says are landed with it, by path."""
     files = [msgspec.convert(f, Seen) for f in body.get("files", ())]
     return {f.path: f for f in files}

@@ -23,7 +23,7 @@ from lichen.core.fingerprint import Print, digest, fingerprint, normal
 from lichen.core.names import Kind, Name
 from lichen.core.pycode import code_fingerprint
 from lichen.core.resolve import line_in, refuse_columns, relations, resolve
-from lichen.core.settings import decode, line_of
+from lichen.core.settings import convert, line_of, load
 from lichen.core.sql import columns_in, tables_in
 from lichen.stages.features.spec import Features, read_features, read_features_function
 from lichen.stages.models.metric import METRICS
@@ -34,24 +34,16 @@ from lichen.stages.services.tables import columns_of
 from lichen.stages.sources.spec import Source, read_source
 from lichen.stages.tables.function import Function
 from lichen.stages.tables.spec import Table, read_table, read_table_function
+from lichen.target import TargetSettings, read_targets
 
 Node = Source | Table | Features | Outcome | Model | Service
-
-
-class TargetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One environment of `lichen.yml`; paths are relative to the project."""
-
-    folder: str | None = None
-    threads: int | None = None
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What `lichen.yml` may say."""
 
     name: str
-    targets: dict[str, TargetSettings] = msgspec.field(
-        default_factory=lambda: {"dev": TargetSettings()}
-    )
+    targets: dict[str, TargetSettings] = {}
 
 
 @dataclass(frozen=True)
@@ -152,7 +144,11 @@ def read_settings(root: Path) -> ProjectSettings:
             where=Where(root),
             hint="go to the project's folder, or name it with -C FOLDER",
         )
-    return decode(path.read_text("utf-8"), ProjectSettings, path)
+    value, lines = load(path.read_text("utf-8"), path)
+    said = value.pop("targets", {}) if isinstance(value, dict) else {}
+    settings = convert(value, ProjectSettings, path, lines)
+    targets = read_targets(said, path, {"$.targets": 1, **lines})
+    return msgspec.structs.replace(settings, targets=targets)
 
 
 def _nodes(root: Path) -> dict[Name, Node]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lichen.core.errors import SourceError
@@ -13,37 +12,45 @@ from lichen.ports.ledger import Ledger, State
 from lichen.ports.online import Online
 from lichen.ports.source import Connector
 from lichen.stages.sources.spec import CONNECTORS
+from lichen.target import Place
 
 if TYPE_CHECKING:
     from lichen.stages.models.run import Learners
 
 
-def open_engine(folder: Path, threads: int | None = None) -> Engine:
-    """Return the engine of a target; it spills below the target's folder."""
+def open_engine(place: Place) -> Engine:
+    """Return the engine of a target."""
     from lichen.adapters.duckdb import DuckDB
 
-    return DuckDB(threads=threads, temp=folder / "spill")
+    return DuckDB(threads=place.threads, memory=place.memory, temp=place.temp)
 
 
-def open_lake(folder: Path) -> Lake:
+def open_lake(place: Place) -> Lake:
     """Return the lake of a target."""
     from lichen.adapters.delta import DeltaLake
 
-    return DeltaLake(folder / "lake")
+    return DeltaLake(place.lake)
 
 
-def open_ledger(folder: Path) -> Ledger:
-    """Return the ledger of a target."""
+def open_ledger(place: Place, *, borrowed: bool = False) -> Ledger:
+    """Return the ledger of a target; one that another target borrows can only be read."""
     from lichen.adapters.sqlite import SqliteLedger
 
-    return SqliteLedger(folder / "ledger.db")
+    return SqliteLedger(place.ledger, borrowed=borrowed)
 
 
-def read_state(folder: Path) -> State:
+def branch_ledger(parent: Place, place: Place, publication: int) -> None:
+    """Make a target's ledger: what its parent's held when a publication was the last."""
+    from lichen.adapters.sqlitebranch import branch
+
+    branch(parent.ledger, place.ledger, publication)
+
+
+def read_state(place: Place) -> State:
     """Return the state of a target's ledger, without what writing needs; empty where none is."""
     from lichen.adapters.sqlite_state import state_of
 
-    return state_of(folder / "ledger.db")
+    return state_of(place.ledger)
 
 
 def open_connector(name: str) -> Connector:

@@ -16,13 +16,14 @@ from lichen.core.contract.breaks import RAW
 from lichen.core.contract.place import MISSING, SEVERITY
 from lichen.core.names import Kind
 from lichen.core.versions import OWN
-from lichen.project import ProjectSettings, TargetSettings
+from lichen.project import ProjectSettings
 from lichen.stages.features.spec import FeaturesSettings
 from lichen.stages.models.metric import METRICS
 from lichen.stages.outcomes.spec import OutcomeSettings
 from lichen.stages.services.spec import ServiceSettings
 from lichen.stages.sources.spec import SourceSettings
 from lichen.stages.tables.spec import TableSettings
+from lichen.target import EngineSettings, TargetSettings
 from lichen.units.cases import CaseSettings, FileSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "words.md").read_text("utf-8")
@@ -43,7 +44,7 @@ def _first_column(title: str) -> list[str]:
 @pytest.mark.parametrize(
     ("title", "settings"),
     [
-        ("lichen.yml", (ProjectSettings, TargetSettings)),
+        ("lichen.yml", (ProjectSettings, TargetSettings, EngineSettings)),
         ("Sources", (SourceSettings,)),
         ("Tables", (TableSettings,)),
         ("Features", (FeaturesSettings,)),

@@ -23,7 +23,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "models/late.py").write_text(
         text.replace('holdout="7 days"', 'holdout="7 days", slices=["depot"]')
     )
-    (root / "lichen.yml").write_text("name: depot\ntargets: {dev: {threads: 1}}\n")
+    (root / "lichen.yml").write_text("name: depot\ntargets: {dev: {engine: {threads: 1}}}\n")
     events = lichen.open(root).run(now=depot.NOW)
     assert all(isinstance(event.result, Done) for event in events)
     return root

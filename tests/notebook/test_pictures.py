@@ -16,6 +16,7 @@ from lichen.notebook.markup import grid, page, tag
 from lichen.notebook.overview import stands
 from lichen.notebook.workspace import Workspace
 from lichen.stages.models.score import score
+from lichen.target import place_in
 
 HOSTILE = "<script>alert('1') & \"2\"</script>"
 
@@ -119,7 +120,7 @@ def test_new_data_makes_readers_stale_and_a_failure_is_told(own: Callable[[], Wo
 
 def test_a_project_that_never_ran_is_drawn_too(own: Callable[[], Workspace]) -> None:
     project = own()
-    fresh = type(project)(project.project, "dev", project.folder / "elsewhere")
+    fresh = type(project)(project.project, "dev", place_in(project.folder / "elsewhere"))
     assert standing(fresh)["sources.scans"] == "never built"
     assert "never run" in fresh._repr_html_()
     assert str(Name.parse("models.late")) in fresh._repr_html_()

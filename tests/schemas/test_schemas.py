@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 WORDS = (ROOT / "docs" / "words.md").read_text("utf-8")
 ACCEPTED = [
     ("project", "name: flights"),
-    ("project", "name: flights\ntargets: {dev: {}, prod: {folder: /lake, threads: 8}}"),
+    ("project", "name: flights\ntargets: {dev: {}, prod: {lake: /lake, engine: {threads: 8}}}"),
     ("sources", "path: feeds/*.csv\nkey: id\nknown_at: at\nbackfill_until: 2013-12-01"),
     ("sources", "path: a.csv\nkey: [a, b]\nevent_time: at\nlag: 10 minutes\nnote: null"),
     ("tables", ""),

@@ -14,13 +14,14 @@ from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Sc
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 
+from lichen.adapters.deltafollow import follow
 from lichen.adapters.deltalog import Log, entry, problems
 from lichen.adapters.deltatypes import difference, schema_of
 from lichen.adapters.deltaupkeep import SCRATCH, keep_up
 from lichen.core.errors import LakeError
 from lichen.core.findings import Finding, Severity
 from lichen.ports.durable import sync
-from lichen.ports.lake import Commit, Staged
+from lichen.ports.lake import Commit, Lake, Staged
 
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 # Nothing that the log holds is forgotten, and it holds no values of rows.
@@ -71,6 +72,19 @@ class DeltaLake:
         """Return the files that made up the table at a version, in the order of their commits."""
         with self._guard(table):
             return self._log(table).files(version)
+
+    def follow(self, table: str, other: Lake, version: int) -> int:
+        """Take on what the same table of another lake did up to a version, and nothing else."""
+        if not isinstance(other, DeltaLake):
+            raise LakeError(f"{table}: a lake can only follow one of its own kind")
+        with other._guard(table):
+            theirs = other._log(table)
+        with self._guard(table):
+            log = self._log(table)
+            copied = follow(log, theirs, version, self._sync)
+            for folder in (log.folder, log.folder.parent, self.root, self.root.parent):
+                self._sync(folder)
+            return copied
 
     def sweep(self, table: str) -> int:
         """Delete staged files that no version refers to; returns how many.

@@ -10,7 +10,7 @@ import fcntl
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,7 @@ from lichen.adapters.sqlite_state import publication, read, record
 from lichen.core.errors import LedgerError
 from lichen.core.steps import Seen
 from lichen.core.time import Instant, instant, iso, wall
-from lichen.ports.ledger import Publication, Record, State
+from lichen.ports.ledger import Concluded, Publication, Record, State
 
 _META = sa.MetaData()
 _RUNS = sa.Table(
@@ -91,10 +91,11 @@ class _Held:
 class SqliteLedger:
     """A ledger in one file; the folder is made when it is missing."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, borrowed: bool = False) -> None:
+        """Open the ledger; one that is `borrowed` belongs to another target, and is only read."""
         _refuse_network(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
+        self._path, self._borrowed = path, borrowed
         self._held: _Held | None = None
         self._lock: int | None = None
         self._engine = sa.create_engine(f"sqlite:///{path}", poolclass=sa.pool.QueuePool)
@@ -112,6 +113,8 @@ class SqliteLedger:
             return read(connection)
 
     def begin(self, run: str, now: Instant) -> None:
+        if self._borrowed:
+            raise LedgerError(f"{self._path} belongs to another target: begin one's own first")
         lock = _locked(self._path.with_suffix(".lock"))
         if lock is None:
             raise self._busy()
@@ -167,33 +170,35 @@ class SqliteLedger:
             )
             return int(result.lastrowid)
 
+    def enter(self, run: str, records: Sequence[Record]) -> tuple[int, ...]:
+        with self._writing(run) as db:
+            return tuple(
+                int(
+                    db.execute(
+                        sa.insert(_RECORDS).values(
+                            run=each.run,
+                            step=each.step,
+                            node=each.node,
+                            sequence=each.sequence,
+                            now=iso(each.now),
+                            state="intended",
+                            body=msgspec.json.encode(each.body),
+                        )
+                    ).lastrowid
+                )
+                for each in records
+            )
+
     def conclude(self, record: Record, files: Mapping[str, Seen] | None = None) -> None:
         with self._writing(self._run()) as db:
-            db.execute(
-                sa.update(_RECORDS)
-                .where(_RECORDS.c.id == record.id)
-                .values(
-                    state=record.state,
-                    facts=msgspec.json.encode(record.facts),
-                    findings=msgspec.json.encode(record.findings),
-                    commits=msgspec.json.encode(record.commits),
-                    error=record.error,
-                    seconds=record.seconds,
-                )
-            )
-            for seen in (files or {}).values():
-                values = {
-                    "source": record.node, "path": seen.path, "record": record.id,
-                    "size": seen.size, "mtime_ns": seen.mtime_ns, "sha256": seen.sha256,
-                }  # fmt: skip
-                db.execute(
-                    insert(_FILES)
-                    .values(values)
-                    .on_conflict_do_update(["source", "path"], set_=values)
-                )
+            _conclude(db, record, files or {})
 
-    def publish(self, run: str, now: Instant, pins: Mapping[str, int]) -> Publication:
+    def publish(
+        self, run: str, now: Instant, pins: Mapping[str, int], concluded: Sequence[Concluded] = ()
+    ) -> Publication:
         with self._writing(run) as db:
+            for record, files in concluded:
+                _conclude(db, record, files)
             last = _last_publication(db)
             merged = {**(last.pins if last else {}), **pins}
             result = db.execute(
@@ -232,6 +237,14 @@ class SqliteLedger:
         with self._engine.connect() as db:
             return _last_publication(db) if id_ is None else _publication(db, id_)
 
+    def published_by(self, now: Instant) -> Publication | None:
+        query = sa.select(_PUBLICATIONS.c.id, _PUBLICATIONS.c.now)
+        with self._engine.connect() as db:
+            newest_first = db.execute(query.order_by(_PUBLICATIONS.c.id.desc()))
+            ids = (row.id for row in newest_first if instant(row.now) <= now)
+            id_ = next(ids, None)
+            return _publication(db, id_) if id_ is not None else None
+
     def _run(self) -> str:
         if self._held is None:
             raise LedgerError("nothing may be written without the lease")
@@ -250,6 +263,29 @@ class SqliteLedger:
             if self._held is None or token != self._held.token:
                 raise LedgerError(f"run {run} has lost its lease to a later run")
             yield db
+
+
+def _conclude(db: sa.Connection, record: Record, files: Mapping[str, Seen]) -> None:
+    db.execute(
+        sa.update(_RECORDS)
+        .where(_RECORDS.c.id == record.id)
+        .values(
+            state=record.state,
+            facts=msgspec.json.encode(record.facts),
+            findings=msgspec.json.encode(record.findings),
+            commits=msgspec.json.encode(record.commits),
+            error=record.error,
+            seconds=record.seconds,
+        )
+    )
+    for seen in files.values():
+        values = {
+            "source": record.node, "path": seen.path, "record": record.id,
+            "size": seen.size, "mtime_ns": seen.mtime_ns, "sha256": seen.sha256,
+        }  # fmt: skip
+        db.execute(
+            insert(_FILES).values(values).on_conflict_do_update(["source", "path"], set_=values)
+        )
 
 
 def _configure(connection: Any, _: Any) -> None:

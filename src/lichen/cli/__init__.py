@@ -22,6 +22,8 @@ VERBS = {
     "show": "Show a node: version, schema, contract and quarantine, or a model's metrics.",
     "query": "Ask one SELECT of what is published.",
     "test": "Run the tests of nodes: given rows in, expected rows out; touches nothing.",
+    "diff": "Compare two targets: definitions, rows, columns, metrics of models.",
+    "promote": "Publish in one target what was tried in another, without building it again.",
     "serve": "Answer over HTTP, as a process of its own, until it is told to end.",
     "predict": "Answer as a service would, in this process.",
     "why": "Say where a prediction, a node, a column or a row comes from.",

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from lichen.cli.options import USUAL, Options
 from lichen.cli.page import EMPTY, counted, emit
-from lichen.core.errors import ProjectError, Where
 
 
 def check(*, options: Options = USUAL) -> int:
@@ -16,18 +15,13 @@ def check(*, options: Options = USUAL) -> int:
     """
     from lichen.core.names import Kind
     from lichen.project import read_project
+    from lichen.target import place_of
     from lichen.units.cases import read_cases
 
     root = Path(options.folder).absolute()
     project = read_project(root)
     read_cases(project)
-    if options.target not in project.targets:
-        raise ProjectError(
-            f"there is no target {options.target!r}",
-            where=Where(root / "lichen.yml"),
-            allowed=sorted(project.targets),
-            given=options.target,
-        )
+    place_of(options.target, project.targets, root)
     nodes = {
         kind.value: sorted(name.name for name in project.nodes if name.kind is kind)
         for kind in Kind

@@ -120,10 +120,11 @@ def _from_csv(file: Path, place: Path, about: dict[str, Any], options: Options) 
     from lichen.core.time import wall
     from lichen.starters.csvfile import Wish, begin
     from lichen.starters.place import draft, files_in
+    from lichen.target import place_in
     from lichen.wiring import open_engine
 
     with draft(place) as beside:
-        engine = open_engine(beside.parent)
+        engine = open_engine(place_in(beside.parent))
         choice = begin(file, Wish(**about), beside, place.resolve().name, engine, wall())
     files = files_in(place)
     if options.json:
@@ -174,10 +175,11 @@ def _from_dbt(dbt: Path, place: Path, options: Options) -> int:
     from lichen.project import read_project
     from lichen.starters.dbt import begin, kinds
     from lichen.starters.place import draft, files_in
+    from lichen.target import place_in
     from lichen.wiring import open_engine
 
     with draft(place) as beside:
-        taken = begin(dbt, beside, place.resolve().name, open_engine(beside.parent))
+        taken = begin(dbt, beside, place.resolve().name, open_engine(place_in(beside.parent)))
     try:
         read_project(place.resolve())
     except LichenError as error:

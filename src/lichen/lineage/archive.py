@@ -148,12 +148,12 @@ class Archive:
 
 def open_archive(loop: Loop) -> Archive:
     """Return the archive of a target; raises LineageError where nothing ever ran."""
-    if not (loop.folder / "ledger.db").exists():
+    if not loop.place.read_from().begun():
         raise LineageError(
             "nothing ever ran here, so nothing has come from anything",
             hint="run the project first: lichen run",
         )
-    return Archive(loop, loop.ledger.state())
+    return Archive(loop, loop.state())
 
 
 def _users(record: Record) -> tuple[str, ...]:

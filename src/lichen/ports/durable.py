@@ -1,9 +1,15 @@
-"""Making files last."""
+"""Making files last, and giving them a second name."""
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from pathlib import Path
+
+from lichen.core.errors import LakeError
+
+_NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def sync(path: Path) -> None:
@@ -13,3 +19,32 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def share(path: Path, other: Path) -> int:
+    """Give a file that never changes another name; returns how many bytes had to be copied.
+
+    Nothing is copied where a hard link will do. Where it will not (two file systems) the copy is
+    durable before it gets its name. A name that stands for the same content already is left.
+    """
+    try:
+        os.link(path, other)
+    except FileExistsError:
+        if not (other.samefile(path) or other.read_bytes() == path.read_bytes()):
+            raise LakeError(f"{other} is there already, and is another file") from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        return _copy(path, other)
+    return 0
+
+
+def _copy(path: Path, other: Path) -> int:
+    draft = other.with_name(f".{other.name}.draft")
+    shutil.copy2(path, draft)
+    sync(draft)
+    try:
+        draft.rename(other)
+    finally:
+        draft.unlink(missing_ok=True)
+    return other.stat().st_size

@@ -50,6 +50,14 @@ class Lake(Protocol):
     def files(self, table: str, version: int) -> tuple[Path, ...]:
         """Return the files that made up the table at a version, in the order of their commits."""
 
+    def follow(self, table: str, other: Lake, version: int) -> int:
+        """Take on what the same table of another lake did up to a version, and nothing else.
+
+        Both then have the same versions, and share their files: rows are copied only where the
+        two lie on different file systems. Returns how many bytes were. Raises LakeError where
+        this table did anything that the other did not.
+        """
+
     def sweep(self, table: str) -> int:
         """Delete staged files that no version refers to; returns how many."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -53,6 +53,9 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     clock: Instant | None = None
 
 
+Concluded = tuple[Record, Mapping[str, Seen]]  # a record, and which files its source has landed
+
+
 class Ledger(Protocol):
     """One writer at a time; readers never wait."""
 
@@ -68,8 +71,16 @@ class Ledger(Protocol):
     def conclude(self, record: Record, files: Mapping[str, Seen] | None = None) -> None:
         """Record durably what came of an intent, and which files a source has now landed."""
 
-    def publish(self, run: str, now: Instant, pins: Mapping[str, int]) -> Publication:
-        """Make records visible to everybody, in one transaction."""
+    def enter(self, run: str, records: Sequence[Record]) -> tuple[int, ...]:
+        """Record durably, as intents of their own runs, what another ledger holds as done.
+
+        Returns their ids here.
+        """
+
+    def publish(
+        self, run: str, now: Instant, pins: Mapping[str, int], concluded: Sequence[Concluded] = ()
+    ) -> Publication:
+        """Make records visible to everybody, in one transaction with the last that came of them."""
 
     def end(self, run: str) -> None:
         """Give the lease back."""
@@ -82,6 +93,9 @@ class Ledger(Protocol):
 
         The newest one, which everybody reads, is cheap enough for every request of a service.
         """
+
+    def published_by(self, now: Instant) -> Publication | None:
+        """Return the set of pins that everybody read at a time, None before the first."""
 
     def history(self, node: str) -> tuple[Record, ...]:
         """Return every record of a node, oldest first."""

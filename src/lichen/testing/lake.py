@@ -104,6 +104,23 @@ class LakeKit:
         assert (self.read(lake, first), self.read(lake, second)) == ([1], [2])
         assert self.read(lake, lake.append(TABLE, [mine], 3)) == [2, 4]
 
+    def test_following_gives_the_same_versions_and_then_each_goes_its_way(
+        self, tmp_path: Path
+    ) -> None:
+        first, second = self.lake(tmp_path / "1"), self.lake(tmp_path / "2")
+        begun = first.append(TABLE, [self.put(first, "select 1 as v")], 1)
+        assert second.follow(TABLE, first, begun.version) == 0
+        assert second.latest(TABLE) == begun
+        later = first.append(TABLE, [self.put(first, "select 2 as v")], 2)
+        assert second.latest(TABLE) == begun
+        assert second.follow(TABLE, first, later.version) == 0
+        assert self.read(second, later) == [1, 2]
+        own = second.replace(TABLE, [self.put(second, "select 9 as v")], 3)
+        assert (self.read(second, own), self.read(first, later)) == ([9], [1, 2])
+        other = first.append(TABLE, [self.put(first, "select 3 as v")], 3)
+        refused(lambda: second.follow(TABLE, first, other.version), "holds commits that")
+        assert self.read(second, own) == [9]
+
     def test_damage_is_found(self, tmp_path: Path) -> None:
         lake = self.lake(tmp_path)
         whole, cut = self.put(lake, "select 1 as v"), self.put(lake, "select 2 as v")

@@ -43,7 +43,7 @@ class SmallProject:
         self.root = root
         self._parts: dict[str, Any] = {}
         self._last: Loop | None = None
-        self.write("lichen.yml", "name: small\ntargets: {dev: {threads: 1}}")
+        self.write("lichen.yml", "name: small\ntargets: {dev: {engine: {threads: 1}}}")
 
     def write(self, path: str, text: str) -> None:
         """Write a file below the project, its indentation taken off."""
