@@ -16,7 +16,6 @@ from typing import Any, assert_never, cast
 import msgspec
 from sqlglot import exp
 
-from lichen.core import graph
 from lichen.core.errors import LedgerError, LichenError, ProjectError, Where
 from lichen.core.findings import as_json
 from lichen.core.names import Kind, Name
@@ -38,16 +37,19 @@ from lichen.core.steps import (
     signature,
 )
 from lichen.core.time import Instant, instant, iso, wall
-from lichen.observe import Watch, World, observe
-from lichen.planner import below, plan
+from lichen.observe import Watch, World, look_within, observe
+from lichen.planner import below, plan, refuse_waiting
 from lichen.ports.engine import Engine
 from lichen.ports.facts import Facts
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Record, State
 from lichen.project import Project, read_project
+from lichen.readers import quarantine
+from lichen.readers.quarantine import Asked
 from lichen.readers.query import Answer, Library, query
 from lichen.readers.show import show
 from lichen.readers.summary import summary
+from lichen.selection import Selection, Span, select
 from lichen.stages.context import Context, Shelf
 from lichen.stages.features.spec import Features
 from lichen.stages.models.ask import Inquiry
@@ -100,28 +102,46 @@ class Loop:
         """The ledger of this target."""
         return cast("Ledger", self._part("ledger", lambda: open_ledger(self.folder)))
 
-    def plan(self, *nodes: str, now: Instant | None = None) -> tuple[AnyStep, ...]:
-        """Return the steps that are due; looks at the world and writes nothing."""
-        only, state = self.selected(nodes), self.state()
+    def plan(
+        self,
+        *nodes: str,
+        now: Instant | None = None,
+        full: bool = False,
+        span: Span | None = None,
+    ) -> tuple[AnyStep, ...]:
+        """Return the steps that are due; looks at the world and writes nothing.
+
+        `nodes` are selectors: NODE, NODE+ (with all below), +NODE (with all above), or a pattern.
+        """
+        chosen, state = select(self.project, nodes, full=full, span=span), self.state()
         now = _clock(state, now)
-        world = observe(self.project, state, now, self.folder, only)
-        return plan(self.project, self._facts(state, "", world, now, only), now, only)
+        world = self._world(state, now, chosen)
+        steps = plan(self.project, self._facts(state, "", world, now, chosen), now, chosen)
+        refuse_waiting(self.project, chosen, state, steps)
+        return steps
 
     def run(
-        self, *nodes: str, now: Instant | None = None, report: Report = lambda _: None
+        self,
+        *nodes: str,
+        now: Instant | None = None,
+        report: Report = lambda _: None,
+        full: bool = False,
+        span: Span | None = None,
     ) -> tuple[Event, ...]:
         """Do what `plan` shows; returns what came of each step, in the order of their ends."""
-        only, state = self.selected(nodes), self.ledger.state()
+        chosen, state = select(self.project, nodes, full=full, span=span), self.ledger.state()
         now = _clock(state, now)
         if state.clock is not None and now < state.clock:
             raise _too_early(now, state.clock)
         run = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-        world = observe(self.project, state, now, self.folder, only)
-        if not plan(self.project, self._facts(state, run, world, now, only), now, only):
+        world = self._world(state, now, chosen)
+        steps = plan(self.project, self._facts(state, run, world, now, chosen), now, chosen)
+        refuse_waiting(self.project, chosen, state, steps)
+        if not steps:
             return ()
         self.ledger.begin(run, now)
         try:
-            return self._until_done(run, now, world, only, report)
+            return self._until_done(run, now, world, chosen, report)
         finally:
             self.ledger.end(run)
 
@@ -137,6 +157,20 @@ class Loop:
         """Return what is known of a node, with so many of its current rows."""
         state, name = self.state(), self.project.node(node)
         return show(name, self._library(state), state, _known(state, now), rows=rows)
+
+    def quarantine(self, node: str | None = None, *, examples: int = 3) -> dict[str, Any]:
+        """Return what is held back of one node or of all, with examples and decisions."""
+        return quarantine.held(self, node, examples=examples)
+
+    def release(
+        self, node: str, rule: str | None = None, rows: Sequence[int] = (), *, who: str, why: str
+    ) -> Asked:
+        """Write down, for the next plan, that rows which are held back are good."""
+        return quarantine.release(self, node, rule, rows, who, why)
+
+    def judge_again(self, node: str, *, who: str, why: str) -> Asked:
+        """Write down, for the next plan, that a quarantine is to be judged again."""
+        return quarantine.judge_again(self, node, who, why)
 
     def summary(self) -> dict[str, Any]:
         """Return the project in one look: rows, findings, models, and how its services do."""
@@ -169,14 +203,11 @@ class Loop:
         """Return the records that everybody reads now, by node."""
         return self._pinned(self.state())
 
-    def selected(self, nodes: Sequence[str]) -> frozenset[Name] | None:
-        """Return the named nodes and all that they need; None for everything."""
-        if not nodes:
-            return None
-        named = [self.project.node(text) for text in nodes]
-        needed = frozenset(named).union(*(graph.upstream(self.project.reads, n) for n in named))
-        refers = [self.project.refers.get(name, ()) for name in needed]
-        return needed.union(*refers)
+    def _world(self, state: State, now: Instant, chosen: Selection) -> World:
+        world = observe(self.project, state, now, self.folder, chosen)
+        shelf = Shelf(state.done, self.lake) if chosen.span else Shelf({}, self.lake)
+        look_within(self.project, shelf, chosen, lambda: self.engine, world)
+        return world
 
     def _pinned(self, state: State) -> dict[str, Record]:
         pins = state.publication.pins if state.publication else {}
@@ -191,22 +222,24 @@ class Loop:
         return Library(self.project, shelf, self.engine, self.folder)
 
     def _facts(
-        self, state: State, run: str, world: World, now: Instant, only: frozenset[Name] | None
+        self, state: State, run: str, world: World, now: Instant, chosen: Selection
     ) -> Facts:
         shelf = Shelf(state.done, self.lake)
-        seen = self._watch.models(self.project, shelf, now, only, self.inquiry, lambda: self.engine)
-        return Facts(state, run, world.files, world.logs, seen)
+        seen = self._watch.models(
+            self.project, shelf, now, chosen, self.inquiry, lambda: self.engine
+        )
+        return Facts(state, run, world.files, world.logs, seen, world.within, world.trouble)
 
     def _until_done(
-        self, run: str, now: Instant, world: World, only: frozenset[Name] | None, report: Report
+        self, run: str, now: Instant, world: World, chosen: Selection, report: Report
     ) -> tuple[Event, ...]:
         events: list[Event] = []
         workers = self.threads or os.cpu_count() or 1
         with ThreadPoolExecutor(workers, thread_name_prefix="step") as pool:
             while True:
                 state = self.ledger.state()
-                facts = self._facts(state, run, world, now, only)
-                steps = plan(self.project, facts, now, only)
+                facts = self._facts(state, run, world, now, chosen)
+                steps = plan(self.project, facts, now, chosen)
                 waiting = {step.node for step in steps}
                 ready = [s for s in steps if not waiting.intersection(s.after)]
                 if not ready:
@@ -337,6 +370,8 @@ class Loop:
             "tables": list(tables),
             "commits": before.commits if before else {},
         }
+        if isinstance(step, Land | Build):
+            whole["answers"] = [request.id for request in step.requests]
         if isinstance(step, Land):
             whole["files"] = [*step.new, *step.changed, *step.again]
         sequence = int(getattr(step, "sequence", 0))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +20,9 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
 from lichen.core.errors import LedgerError
-from lichen.core.steps import Seen
+from lichen.core.steps import Request, Seen
 from lichen.core.time import Instant, instant, iso, wall
-from lichen.ports.ledger import Publication, Record, State
+from lichen.ports.ledger import Publication, Record, Run, State
 
 _META = sa.MetaData()
 _RUNS = sa.Table(
@@ -73,6 +73,13 @@ _PUBLICATIONS = sa.Table(
     sa.Column("run", sa.String, nullable=False),
     sa.Column("now", sa.String, nullable=False),
     sa.Column("pins", sa.LargeBinary, nullable=False),
+)  # fmt: skip
+_REQUESTS = sa.Table(
+    "requests", _META,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("node", sa.String, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("answered", sa.Integer),
 )  # fmt: skip
 
 MOUNTS = Path("/proc/mounts")
@@ -125,6 +132,14 @@ class SqliteLedger:
                 files=files,
                 publication=_last_publication(db),
                 clock=_clock(db),
+                requests=tuple(
+                    _request(row)
+                    for row in db.execute(
+                        sa.select(_REQUESTS)
+                        .where(_REQUESTS.c.answered.is_(None))
+                        .order_by(_REQUESTS.c.id)
+                    )
+                ),
             )
 
     def begin(self, run: str, now: Instant) -> None:
@@ -197,6 +212,13 @@ class SqliteLedger:
                     seconds=record.seconds,
                 )
             )
+            answers = record.body.get("answers", []) if record.state == "done" else []
+            if answers:
+                db.execute(
+                    sa.update(_REQUESTS)
+                    .where(_REQUESTS.c.id.in_(answers))
+                    .values(answered=record.id)
+                )
             for seen in (files or {}).values():
                 values = {
                     "source": record.node, "path": seen.path, "record": record.id,
@@ -247,6 +269,33 @@ class SqliteLedger:
         """Return a set of pins; the newest one is cheap enough for every request of a service."""
         with self._engine.connect() as db:
             return _last_publication(db) if id_ is None else _publication(db, id_)
+
+    def runs(self) -> tuple[Run, ...]:
+        with self._engine.connect() as db:
+            lease = db.execute(sa.select(_LEASE)).one_or_none()
+            steps: dict[str, list[tuple[str, str]]] = {}
+            told = sa.select(_RECORDS.c.run, _RECORDS.c.node, _RECORDS.c.state)
+            for run, node, state in db.execute(told.order_by(_RECORDS.c.id)):
+                steps.setdefault(run, []).append((node, state))
+            last = sa.func.max(_PUBLICATIONS.c.id)
+            pins = sa.select(_PUBLICATIONS.c.run, last).group_by(_PUBLICATIONS.c.run)
+            published = {run: int(id_) for run, id_ in db.execute(pins)}
+            writes = lease.run if lease is not None and lease.held else None
+            rows = db.execute(sa.select(_RUNS).order_by(sa.literal_column("rowid")))
+            return tuple(
+                _a_run(row, steps.get(row.id, []), published.get(row.id), writes=row.id == writes)
+                for row in rows
+            )
+
+    def ask(self, request: Request) -> int:
+        with self._writer.begin() as db:
+            values = {"node": request.node, "body": msgspec.json.encode(request)}
+            return int(db.execute(sa.insert(_REQUESTS).values(values)).lastrowid)
+
+    def asked(self, node: str) -> tuple[tuple[Request, int | None], ...]:
+        query = sa.select(_REQUESTS).where(_REQUESTS.c.node == node).order_by(_REQUESTS.c.id)
+        with self._engine.connect() as db:
+            return tuple((_request(row), row.answered) for row in db.execute(query))
 
     def _run(self) -> str:
         if self._held is None:
@@ -305,6 +354,27 @@ def _record(row: Any) -> Record:
         error=row.error,
         seconds=row.seconds,
     )
+
+
+def _a_run(
+    row: Any, steps: Sequence[tuple[str, str]], publication: int | None, *, writes: bool
+) -> Run:
+    states = [state for _, state in steps]
+    return Run(
+        id=row.id,
+        now=instant(row.now),
+        started=instant(row.started),
+        ended=instant(row.ended) if row.ended else None,
+        publication=publication,
+        steps={state: states.count(state) for state in dict.fromkeys(states)},
+        nodes=dict(steps),
+        writes=writes,
+    )
+
+
+def _request(row: Any) -> Request:
+    request: Request = msgspec.json.decode(row.body, type=Request)
+    return msgspec.structs.replace(request, id=row.id)
 
 
 def _last_publication(db: sa.Connection) -> Publication | None:

@@ -21,6 +21,7 @@ VERBS = {
     "run": "Do what `plan` shows.",
     "show": "Show a node: version, schema, contract and quarantine, or a model's metrics.",
     "query": "Ask one SELECT of what is published.",
+    "quarantine": "List what is held back, release it, or judge it again after a fix.",
     "serve": "Answer over HTTP, as a process of its own, until it is told to end.",
     "predict": "Answer as a service would, in this process.",
     "why": "Say where a prediction, a node, a column or a row comes from.",

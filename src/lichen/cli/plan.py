@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lichen.cli.options import USUAL, Now, Options, moment
+from lichen.cli.options import USUAL, From, Full, Now, Options, To, moment, stretch
 from lichen.cli.page import counted, emit, some, table
 
 if TYPE_CHECKING:
@@ -13,7 +13,14 @@ if TYPE_CHECKING:
 FIRST = ("models", "services")  # what a change touches that costs most, named before the rest
 
 
-def plan(*nodes: str, now: Now = None, options: Options = USUAL) -> int:
+def plan(
+    *nodes: str,
+    full: Full = False,
+    begin: From = None,
+    end: To = None,
+    now: Now = None,
+    options: Options = USUAL,
+) -> int:
     """Show what is due, why, and what is downstream of it; touches nothing.
 
     --json: {"now", "steps": [{"step", "node", "reason", "after", "downstream", …}]}
@@ -21,13 +28,14 @@ def plan(*nodes: str, now: Now = None, options: Options = USUAL) -> int:
     Parameters
     ----------
     nodes
-        Only these, and all that they need.
+        NODE, +NODE (with all that it is made of), NODE+ (with all that is made of it), +NODE+, or
+        a pattern such as 'tables.*'; without any: everything.
     """
     from lichen.core.time import iso
 
     loop = options.open()
     clock = loop.clock(moment(now))
-    steps = loop.plan(*nodes, now=clock)
+    steps = loop.plan(*nodes, now=clock, full=full, span=stretch(begin, end))
     if options.json:
         emit({"now": iso(clock), "steps": [as_json(step) for step in steps]})
         return 0
@@ -37,7 +45,10 @@ def plan(*nodes: str, now: Now = None, options: Options = USUAL) -> int:
     print(f"{counted(len(steps), 'step')} due as of {iso(clock)}\n")
     rows = [(s.__struct_config__.tag, s.node, s.reason, touched(s)) for s in steps]
     table(("step", "node", "why", "downstream"), [tuple(map(str, r)) for r in rows], wide="why")
-    print("\nnext: lichen run")
+    words = [*nodes, *(["--full"] if full else [])]
+    words += [f"--from {begin}"] if begin else []
+    words += [f"--to {end}"] if end else []
+    print(" ".join(["\nnext: lichen run", *words]))
     return 0
 
 
@@ -46,7 +57,7 @@ def as_json(step: AnyStep) -> dict[str, Any]:
     import msgspec
 
     told = msgspec.to_builtins(step)
-    for files in ("new", "changed"):
+    for files in ("new", "changed", "again"):
         if files in told:
             told[files] = [seen["path"] for seen in told[files]]
     first = ("step", "node", "reason", "after", "downstream")

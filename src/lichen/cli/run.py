@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lichen.cli.mistakes import nearby
-from lichen.cli.options import USUAL, Now, Options, moment
+from lichen.cli.options import USUAL, From, Full, Now, Options, To, moment, stretch
 from lichen.cli.page import counted, emit
 from lichen.cli.progress import progress
 
@@ -18,7 +18,14 @@ if TYPE_CHECKING:
 STATES = {"Done": "done", "Blocked": "blocked", "Failed": "failed"}
 
 
-def run(*nodes: str, now: Now = None, options: Options = USUAL) -> int:
+def run(
+    *nodes: str,
+    full: Full = False,
+    begin: From = None,
+    end: To = None,
+    now: Now = None,
+    options: Options = USUAL,
+) -> int:
     """Do what `plan` shows. Ends with 1 where a step failed or was blocked.
 
     --json: {"now", "run", "steps": [{"step", "node", "reason", "state", "seconds", "rows",
@@ -27,12 +34,13 @@ def run(*nodes: str, now: Now = None, options: Options = USUAL) -> int:
     Parameters
     ----------
     nodes
-        Only these, and all that they need.
+        NODE, +NODE (with all that it is made of), NODE+ (with all that is made of it), +NODE+, or
+        a pattern such as 'tables.*'; without any: everything.
     """
     loop = options.open()
     clock = loop.clock(moment(now))
     with progress(quiet=options.json) as report:
-        events = loop.run(*nodes, now=clock, report=report)
+        events = loop.run(*nodes, now=clock, report=report, full=full, span=stretch(begin, end))
     left = stale(loop, events)
     if options.json:
         emit(_as_json(events, clock, left, options))

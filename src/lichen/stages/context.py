@@ -27,6 +27,15 @@ def verdict_table(node: str) -> str:
     return f"quarantine.{node.replace('.', '_')}"
 
 
+def released_table(node: str) -> str:
+    """Return the lake table that holds what people released of a node's quarantine.
+
+    >>> released_table("sources.weather")
+    'released.sources_weather'
+    """
+    return f"released.{node.replace('.', '_')}"
+
+
 @dataclass(frozen=True)
 class Shelf:
     """Stored nodes at pinned versions: each record names the commits that its data is in."""
@@ -64,7 +73,8 @@ class Shelf:
         for node in nodes:
             record = self.records[node]
             for table, (_, version) in record.commits.items():
-                columns = VERDICTS if table == verdict_table(node) else _columns(record)
+                own = {verdict_table(node): VERDICTS, released_table(node): RELEASED}
+                columns = own.get(table) or _columns(record)
                 found[table] = Scan(self.lake.files(table, version), columns)
             found.setdefault(node, Scan((), _columns(record)))
         return found
@@ -78,6 +88,15 @@ VERDICTS = (
     Column("_file", "VARCHAR"),
     Column("_line", "BIGINT"),
     Column("raw", "BLOB"),
+)
+RELEASED = (
+    Column("_row", "BIGINT"),  # the row that is held back
+    Column("rule", "VARCHAR"),
+    Column("_as", "BIGINT"),  # the row that was written for it; NULL while another rule holds it
+    Column("_key", "VARCHAR"),
+    Column("_said", "VARCHAR"),  # a digest of its values
+    Column("_known_at", "TIMESTAMP WITH TIME ZONE"),  # the moment of the release
+    Column("request", "BIGINT"),
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lichen.core.derive import shape_of
 from lichen.core.fingerprint import Print
-from lichen.core.steps import Build, Input
+from lichen.core.steps import Build, Input, Replay, said
 from lichen.ports.facts import Facts, Leaves, Upcoming
 from lichen.ports.ledger import Record
 from lichen.stages.tables.spec import Table
@@ -15,10 +15,13 @@ def plan_table(
     reads: tuple[str, ...],
     print_: Print,
     rules: str,
+    again: str | None,
     facts: Facts,
     so_far: Upcoming,
 ) -> None:
     """Add a Build step where a table's definition or rules changed or what it reads went on.
+
+    `again` says why it is built in full though nothing changed.
 
     Its readers see other rows where the data or the rules changed. Where only the definition did,
     what that means for them is in their own fingerprints.
@@ -30,12 +33,17 @@ def plan_table(
     if not all(facts.done(n) or n in so_far.steps for n in reads):
         return
     new_data = done is None or done.facts["seen"] != leaves
-    rejudge = done is not None and done.body["rules"] != rules
-    reasons = _definition(done, print_)
-    if rejudge:
+    new_rules = done is not None and done.body["rules"] != rules
+    requests = facts.asked(node) if done is not None else ()
+    rejudge = new_rules or any(isinstance(request, Replay) for request in requests)
+    again = again if done is not None else None
+    reasons = [again] if again is not None else []
+    reasons += _definition(done, print_)
+    if new_rules:
         reasons.append("its contract's rules changed: what is there is judged again")
     elif done is not None and new_data and not reasons:
         reasons.append(f"new data in {', '.join(_newer(done, leaves))}")
+    reasons += map(said, requests)
     if not reasons:
         return
     step = Build(
@@ -46,13 +54,16 @@ def plan_table(
         fingerprint=print_.whole(),
         rules=rules,
         inputs=tuple(_input(n, facts, so_far) for n in reads),
-        replace=not _can_append(done, print_.whole(), table, reads, facts, so_far),
+        replace=again is not None
+        or not _can_append(done, print_.whole(), table, reads, facts, so_far),
         rejudge=rejudge,
+        requests=requests,
+        asked=again is not None,
     )
-    if facts.stuck(step):
+    if facts.stuck(step, again=step.asked):
         return
     numbered = so_far.steps[node] = facts.numbered(step)
-    if new_data or rejudge:
+    if new_data or rejudge or requests or step.asked:
         so_far.leaves[node] = {node: numbered.sequence}
 
 

@@ -18,6 +18,7 @@ from lichen.ports.engine import Relations, Scan
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
 from lichen.stages.judge import among, judge
+from lichen.stages.release import release
 from lichen.stages.tables.spec import Table
 from lichen.stages.tables.versions import (
     Inputs,
@@ -49,7 +50,9 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     scan = Scan((*before, staged.path), staged.columns)
     repeats = _repeats(step, table, {**relations, "_staged_rows": scan}, ctx)
     everything = step.replace or step.rejudge
-    judgement = judge(_promises(table), step.node, scan, ctx, everything=everything)
+    judgement = judge(
+        _promises(table), step.node, scan, ctx, everything=everything, copied=not step.replace
+    )
     if judgement.blocks or repeats:
         staged.path.unlink()
         return Blocked(findings=(*repeats, *judgement.findings))
@@ -57,6 +60,8 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     effect = Effect(
         staged=staged,
         judgement=judgement,
+        freed=release(step, staged, judgement, ctx),
+        moved=step.asked,
         seen={k: v for node in nodes for k, v in records[node].facts["leaves"].items()},
         replace=step.replace,
         rejudge=step.rejudge,
