@@ -19,7 +19,7 @@ from lichen.ports.engine import Engine
 from lichen.ports.ledger import Ledger, Record
 from lichen.readers.opened import Opened
 from lichen.readers.values import plain
-from lichen.stages.context import Shelf, released_table, verdict_table
+from lichen.stages.context import WITHDRAWN, Shelf, released_table, verdict_table
 
 UNREADABLE = "unreadable"
 
@@ -109,6 +109,7 @@ class _Held:
         """The verdicts that nobody lifted."""
         node = self.record.node
         verdicts = exp.select("v.*").from_(rel(verdict_table(node), "v"))
+        verdicts = verdicts.where(col("rule", "v").neq(lit(WITHDRAWN)))
         if not self.has(released_table(node)):
             return verdicts
         lifted = exp.and_(*(col(c, "v").eq(col(c, "d")) for c in ("_row", "rule")))
@@ -240,4 +241,8 @@ def _unreadable(there: _Held, most: int) -> list[dict[str, Any]]:
 def _request(request: Release | Replay, answer: int | None) -> dict[str, Any]:
     told = dict(msgspec.to_builtins(request))
     kept = ("asks", "id", "who", "why", "at", "rule", "rows")
-    return {k: told.get(k) for k in kept} | {"answered_by": answer}
+    return (
+        {k: told.get(k) for k in kept}
+        | {"rows": list(told.get("rows", ()))}
+        | {"answered_by": answer}
+    )

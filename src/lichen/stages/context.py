@@ -89,13 +89,14 @@ VERDICTS = (
     Column("_line", "BIGINT"),
     Column("raw", "BLOB"),
 )
+WITHDRAWN = "released"  # the rule of rows that were written for a release and then written anew
 RELEASED = (
     Column("_row", "BIGINT"),  # the row that is held back
     Column("rule", "VARCHAR"),
     Column("_as", "BIGINT"),  # the row that was written for it; NULL while another rule holds it
     Column("_key", "VARCHAR"),
     Column("_said", "VARCHAR"),  # a digest of its values
-    Column("_known_at", "TIMESTAMP WITH TIME ZONE"),  # the moment of the release
+    Column("_known_at", "TIMESTAMP WITH TIME ZONE"),  # when it was released
     Column("request", "BIGINT"),
 )
 

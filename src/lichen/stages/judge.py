@@ -18,7 +18,7 @@ from lichen.core.time import iso
 from lichen.core.versions import current, ordered, present, stored
 from lichen.ports.engine import Scan
 from lichen.ports.lake import Staged
-from lichen.stages.context import NOW, VERDICTS, Context, released_table, verdict_table
+from lichen.stages.context import NOW, VERDICTS, WITHDRAWN, Context, released_table, verdict_table
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def judge(
     The verdicts are then the whole of the node's verdicts, with the records that did not parse
     before, but for those of the files that were `read` again. `unreadable` holds, by file, those
     that do not parse now: each becomes a verdict of its own, so that its bytes are kept. `copied`
-    says that the rows may hold some that were written because a person released others: these say
-    the same as those, and are held back by what holds those and was not lifted.
+    says that the rows may hold some that were written because a person released others: these are
+    withdrawn, for they are written anew.
     """
     record = ctx.shelf.records.get(node)
     judged = record is not None and verdict_table(node) in record.commits
@@ -68,19 +68,19 @@ def judge(
     copies = copies if record is not None and copies in record.commits else ""
     if contract is None:
         return _judgement((), parts, relations, node, ctx)
+    if copies:
+        parts.append(_verdict_rows(_withdrawn(copies, node), ctx))
     found = _scanned(contract, node, scan, ctx, relations, everything=everything, copies=copies)
     if any(f.severity is Severity.block for f in found):
         return Judgement(found, None, {})
     if any(f.severity is Severity.quarantine for f in found):
         broken = [f.rule for f in found]
-        rows, refs = _rows(scan, copies), _references(contract, ctx, relations)
+        rows, refs = _rows(scan, node, copies), _references(contract, ctx, relations)
         verdicts = compile_verdicts(contract, rows, refs=refs, only=broken)
         held = exp.select(*(col(c) for c in ("_row", "rule", "reason"))).from_(
             verdicts.subquery("v")
         )
         parts.append(_verdict_rows(held, ctx))
-        if copies:
-            parts.append(_verdict_rows(_of_copies(held, copies), ctx))
     for index, (file, rejects) in enumerate(unreadable):
         relations[f"_unreadable_{index}"] = rejects
         found_here = _unreadable_rows(f"_unreadable_{index}", file, ctx)
@@ -145,7 +145,7 @@ def _scanned(
         query = ctx.prepared(
             key,
             lambda: compile_scan(
-                contract, _rows(scan, copies), whole=_whole(scan, earlier), refs=refs, now=NOW
+                contract, _rows(scan, node, copies), whole=_whole(scan, earlier), refs=refs, now=NOW
             ),
         )
         (measured,) = ctx.engine.rows(query, relations, {"now": iso(ctx.now)})
@@ -163,27 +163,29 @@ def _scanned(
     return look([ctx.shelf.versions(node)])
 
 
-def _rows(scan: Scan, copies: str) -> exp.Select:
+def _rows(scan: Scan, node: str, copies: str) -> exp.Select:
     users = (col(c.name) for c in scan.columns)
     rows = exp.select(*users, _stands()).from_(rel("_staged_rows"))
     if not copies:
         return rows
-    written = exp.select(col("_as")).from_(rel(copies)).where(present("_as"))
-    return rows.where(exp.not_(col("_row").isin(query=written)))
+    return rows.where(exp.not_(col("_row").isin(query=written(copies, node))))
 
 
-def _of_copies(held: exp.Select, copies: str) -> exp.Select:
-    """The verdicts on released rows that nobody lifted, on the rows that were written for them."""
-    written = exp.select(col("_row"), col("_as")).distinct().from_(rel(copies))
-    lifted = exp.select(col("_row"), col("rule")).from_(rel(copies))
-    both = [col(c, "v").eq(col(c, "l")) for c in ("_row", "rule")]
-    return (
-        exp.select(exp.alias_(col("_as", "w"), "_row"), col("rule", "v"), col("reason", "v"))
-        .from_(held.subquery("v"))
-        .join(written.subquery("w"), on=col("_row", "v").eq(col("_row", "w")))
-        .join(lifted.subquery("l"), on=exp.and_(*both), join_type="anti")
-        .where(exp.not_(col("_as", "w").is_(exp.null())))
+def written(copies: str, node: str) -> exp.Query:
+    """The rows that were written because a person released others, and those withdrawn since."""
+    stands = exp.select(exp.alias_(col("_as"), "_row")).from_(rel(copies)).where(present("_as"))
+    before = exp.select(col("_row")).from_(rel(verdict_table(node)))
+    return exp.union(stands, before.where(col("rule").eq(lit(WITHDRAWN))))
+
+
+def _withdrawn(copies: str, node: str) -> exp.Select:
+    """Verdicts on all of them: where everything is judged again they are written anew."""
+    rows = exp.select(
+        col("_row"),
+        exp.alias_(lit(WITHDRAWN), "rule"),
+        exp.alias_(lit("everything was judged again"), "reason"),
     )
+    return rows.from_(written(copies, node).subquery("w"))
 
 
 def _references(

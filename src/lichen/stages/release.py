@@ -21,7 +21,15 @@ from lichen.core.steps import Build, Land, Release
 from lichen.core.versions import key_text
 from lichen.ports.engine import Relations, Scan
 from lichen.ports.lake import Staged
-from lichen.stages.context import NOW, RELEASED, VERDICTS, Context, released_table, verdict_table
+from lichen.stages.context import (
+    NOW,
+    RELEASED,
+    VERDICTS,
+    WITHDRAWN,
+    Context,
+    released_table,
+    verdict_table,
+)
 from lichen.stages.judge import Judgement
 
 
@@ -56,10 +64,13 @@ def release(step: Land | Build, staged: Staged | None, judgement: Judgement, ctx
         return Freed()
     here = _here(step, staged, judgement, ctx)
     pairs = exp.select("*").from_(rel(released_table(step.node)) if decided else _no_decisions())
-    decisions = exp.union(pairs, *(_chosen(r, here) for r in asked), distinct=False)
-    here.relations["_decided"] = ctx.engine.arrow(_once(decisions), here.relations)
+    parts = [pairs, *(_chosen(request, here) for request in asked)]
+    decisions = _once(exp.union(*parts, distinct=False) if asked else pairs)
+    here.relations["_decided"] = ctx.engine.arrow(decisions, here.relations, ctx.values(step))
     if step.replace:
         here.relations["_decided"] = ctx.engine.arrow(_found_again(here), here.relations)
+    elif step.rejudge:  # what was written before is withdrawn by the judge
+        here.relations["_decided"] = ctx.engine.arrow(_parsed(_ANEW), here.relations)
     first = (staged.rows if staged is not None else 0) + (step.sequence << 32)
     values = ctx.values(step) | {"first_copy": first}
     here.relations["_copies"] = ctx.engine.arrow(_copies(), here.relations, values)
@@ -69,7 +80,7 @@ def release(step: Land | Build, staged: Staged | None, judgement: Judgement, ctx
         copies = ctx.engine.write(_written(here), here.relations, path)
     path = ctx.lake.stage(released_table(step.node))
     kept = ctx.engine.write(_parsed(_KEPT), here.relations, path)
-    counts = ctx.engine.rows(_parsed(_STILL), here.relations)
+    counts = ctx.engine.rows(_parsed(_STILL), here.relations, {"withdrawn": WITHDRAWN})
     held = {row["rule"]: int(row["n"]) for row in counts}
     return Freed(copies, kept, held, _told(asked, kept, ctx))
 
@@ -77,54 +88,52 @@ def release(step: Land | Build, staged: Staged | None, judgement: Judgement, ctx
 # Decisions that are made twice count once; the first of them stands.
 _ONCE = """
 select * from decisions qualify row_number() over (
-  partition by _row, rule order by _as nulls last, _known_at nulls last, request) = 1
+  partition by _row, rule order by _known_at, request) = 1
 """
-# After a table was made anew: the row of the same key that says the same.
+# After a table was made anew: the last row of the same key that says the same.
 _AGAIN = """
 select r._row, d.rule, null::bigint as _as, d._key, d._said, d._known_at, d.request
 from _decided d join says r on r._key = d._key and r._said = d._said
-where d._known_at is null or r._known_at is null or r._known_at <= d._known_at
+where r._known_at is null or r._known_at <= d._known_at
 qualify row_number() over (
   partition by d._row, d.rule order by r._known_at desc nulls last, r._row desc) = 1
 """
-# Rows all of whose verdicts are lifted, that no later row of their key replaces by now. What
-# was released before, and is made anew, is known since then.
-_FREE = """
-select c._row, c._from_now_on
-from (
-  select r._row, r._key, r._known_at,
-    case when r._known_at is not null
-      then greatest(r._known_at, coalesce(min(d._known_at), any_value(moment.at))) end
-      as _from_now_on
-  from _all r
-  join _decided d on d._row = r._row
-  cross join moment
-  where not r._deleted
-    and r._row not in (select _row from _decided where _as is not null)
-    and r._row in (select _row from verdicts)
-    and r._row not in (
-      select v._row from verdicts v anti join _decided l on l._row = v._row and l.rule = v.rule)
-  group by r._row, r._key, r._known_at
-) c
-where not exists (
-  select 1 from stands w
-  where w._key = c._key and (w._known_at > c._known_at
-      or (w._known_at = c._known_at and w._row > c._row))
-    and w._known_at <= c._from_now_on)
-"""
-_STANDS = """
-select _row, _key, _known_at from _all where _row not in (select _row from verdicts)
-"""
+_ANEW = "select * replace (null::bigint as _as) from _decided"
 _VERDICTS = "select _row, rule from _verdicts_now where _row is not null"
+# Rows all of whose verdicts are lifted, and since when.
+_LIFTED = """
+select r._row, r._key, r._known_at,
+  case when r._known_at is not null then greatest(r._known_at, max(l._known_at)) end as _since
+from _all r
+join verdicts v on v._row = r._row
+left join _decided l on l._row = v._row and l.rule = v.rule
+where not r._deleted
+group by r._row, r._key, r._known_at
+having bool_and(l._row is not null)
+"""
+# What readers see, each row in its place among the versions of its key and since when it is seen.
+_SEEN = """
+select _row, _key, _known_at, _known_at as _since from _all
+where _row not in (select _row from verdicts)
+  and _row not in (select _as from _decided where _as is not null)
+union all select * from lifted
+"""
+# An old row does not come back over a newer one that was seen by then.
+_FREE = """
+select c._row, c._since from lifted c
+where c._row not in (select _row from _decided where _as is not null)
+  and not exists (
+    select 1 from seen w where w._key = c._key and w._since <= c._since
+      and (w._known_at > c._known_at or (w._known_at = c._known_at and w._row > c._row)))
+"""
 _KEPT = """
-select d._row, d.rule, coalesce(d._as, c._as) as _as, d._key, d._said,
-  coalesce(d._known_at, c._from_now_on) as _known_at, d.request
+select d._row, d.rule, coalesce(d._as, c._as) as _as, d._key, d._said, d._known_at, d.request
 from _decided d left join _copies c on c._row = d._row
 """
 _STILL = """
 select v.rule, count(*) as n from _verdicts_now v
-where v._row is null or not exists (
-  select 1 from _decided d where (d._row = v._row and d.rule = v.rule) or d._as = v._row)
+where v.rule <> $withdrawn and (v._row is null or not exists (
+  select 1 from _decided d where d._row = v._row and d.rule = v.rule))
 group by v.rule order by v.rule
 """
 
@@ -157,7 +166,7 @@ def _chosen(request: Release, here: _Here) -> exp.Select:
             exp.alias_(exp.cast(exp.null(), "bigint"), "_as"),
             col("_key", "s"),
             col("_said", "s"),
-            exp.alias_(exp.cast(exp.null(), "timestamptz"), "_known_at"),
+            exp.alias_(NOW.copy(), "_known_at"),
             exp.alias_(lit(request.id), "request"),
         )
         .from_(rel("_verdicts_then", "v"))
@@ -199,19 +208,16 @@ def _copies() -> exp.Query:
     )
     first = exp.cast(exp.Placeholder(this="first_copy"), "bigint")
     as_ = exp.Sub(this=exp.Add(this=first, expression=number), expression=lit(1))
-    free = (
-        _parsed(_FREE)
-        .with_("moment", as_=exp.select(exp.alias_(NOW.copy(), "at")))
-        .with_("verdicts", as_=_parsed(_VERDICTS))
-        .with_("stands", as_=_parsed(_STANDS))
-    )
-    return exp.select(col("_row"), col("_from_now_on"), exp.alias_(as_, "_as")).from_(
+    free = _parsed(_FREE)
+    for name, part in (("verdicts", _VERDICTS), ("lifted", _LIFTED), ("seen", _SEEN)):
+        free = free.with_(name, as_=part, dialect=DIALECT)
+    return exp.select(col("_row"), col("_since"), exp.alias_(as_, "_as")).from_(
         free.subquery("free")
     )
 
 
 def _written(here: _Here) -> exp.Select:
-    replaced = {"_row": col("_as", "c"), "_known_at": col("_from_now_on", "c")}
+    replaced = {"_row": col("_as", "c"), "_known_at": col("_since", "c")}
     columns = [
         exp.alias_(replaced[name], name, quoted=True) if name in replaced else col(name, "r")
         for name in here.columns

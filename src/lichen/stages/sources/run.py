@@ -17,12 +17,12 @@ from lichen.core.findings import Finding, Severity
 from lichen.core.pycode import code_fingerprint
 from lichen.core.sql import col, given, rel
 from lichen.core.steps import Blocked, Failed, Land, Result, Seen
-from lichen.core.versions import WITHIN, present
+from lichen.core.versions import WITHIN
 from lichen.ports.engine import Relations, Scan, Values
 from lichen.ports.lake import Staged
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context, released_table
-from lichen.stages.judge import NOTHING_FOUND, Unreadable, among, judge
+from lichen.stages.judge import NOTHING_FOUND, Unreadable, among, judge, written
 from lichen.stages.release import Freed, release
 from lichen.stages.sources.land import (
     as_told,
@@ -238,7 +238,8 @@ def _copied(step: Land, ctx: Context) -> Any:
     table, record = released_table(step.node), ctx.shelf.records.get(step.node)
     if record is None or table not in record.commits:
         return Table.from_pydict({"_as": Array([], DataType.int64())})
-    copied = exp.select(col("_as")).from_(rel(table)).where(present("_as"))
+    rows = written(table, step.node).subquery("w")
+    copied = exp.select(exp.alias_(col("_row"), "_as")).from_(rows)
     return ctx.engine.arrow(copied, ctx.shelf.relations([step.node]))
 
 
