@@ -47,6 +47,7 @@ from lichen.project import Project, read_project
 from lichen.readers import quarantine
 from lichen.readers.quarantine import Asked
 from lichen.readers.query import Answer, Library, query
+from lichen.readers.runs import past
 from lichen.readers.show import show
 from lichen.readers.summary import summary
 from lichen.selection import Selection, Span, select
@@ -145,11 +146,17 @@ class Loop:
         finally:
             self.ledger.end(run)
 
-    def query(self, sql: str, *, now: Instant | None = None) -> Answer:
+    def query(self, sql: str, *, now: Instant | None = None, run: str | None = None) -> Answer:
         """Return the answer to one SELECT over published versions, as they were known at `now`.
 
-        Without `now` it is the clock of the last run.
+        Without `now` it is the clock of the last run. `run` means what was published after it.
         """
+        if run is not None:
+            then = past(self, run)
+            library = Library(
+                self.project, Shelf(then.records, self.lake), self.engine, self.folder
+            )
+            return query(sql, library, instant(now) if now is not None else then.now)
         state = self.state()
         return query(sql, self._library(state), _known(state, now))
 

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from lichen.cli import Misuse
 from lichen.cli.mistakes import nearby
 from lichen.cli.options import USUAL, Now, Options, moment
 from lichen.cli.page import counted, emit, some, table
 from lichen.cli.query import cell
+
+if TYPE_CHECKING:
+    from lichen.core.time import Instant
 
 
 def show(
     node: str | None = None,
     *,
     rows: Annotated[int, Parameter(name="--rows", help="Show so many of its rows.")] = 0,
+    sql: Annotated[
+        bool, Parameter(name="--sql", negative=(), help="Show the SQL that the engine runs for it.")
+    ] = False,
+    runs: Annotated[
+        bool, Parameter(name="--runs", negative=(), help="List the runs, newest first.")
+    ] = False,
     now: Now = None,
     options: Options = USUAL,
 ) -> int:
@@ -30,13 +40,19 @@ def show(
     features and outcomes "columns"; a model "metrics": {NAME: {"value", "low", "high"}} on the
     holdout, "baseline", "plain", "candidates", "cutoff", "card"; a service "serving",
     "decision", "reason". Without a node: {"project", "now", "rows", "quarantine", "warnings",
-    "models", "services", "trouble"}.
+    "models", "services", "trouble"}. With --sql {"node", "what", "sql"}. With --runs {"runs":
+    [{"id", "now", "started", "seconds", "outcome", "publication", "steps": {STATE: COUNT},
+    "nodes": {NODE: STATE}}]}.
 
     Parameters
     ----------
     node
         As NAME, where that names one node, or as KIND.NAME.
     """
+    if runs:
+        return _runs(node, options)
+    if sql:
+        return _sql(node, moment(now), options)
     if node is None:
         from lichen.cli.summary import tell
 
@@ -56,6 +72,46 @@ def show(
     }
     sections.get(told["kind"], _data)(told)
     _attempt(told)
+    return 0
+
+
+def _runs(node: str | None, options: Options) -> int:
+    from lichen.readers.runs import runs
+
+    loop = options.open()
+    told = runs(loop)
+    if node is not None:
+        name = str(loop.project.node(node))
+        told["runs"] = [run for run in told["runs"] if name in run["nodes"]]
+    if options.json:
+        emit(told)
+        return 0
+    cells = [
+        (
+            *(cell(r[k]) for k in ("id", "now", "started", "seconds", "outcome", "publication")),
+            _words(r["steps"]),
+        )
+        for r in told["runs"]
+    ]
+    heads = ("run", "now", "began", "seconds", "outcome", "publication", "steps")
+    table(heads, cells) if cells else print("nothing has run yet")
+    return 0
+
+
+def _sql(node: str | None, now: Instant | None, options: Options) -> int:
+    from lichen.core.time import wall
+    from lichen.readers.compiled import compiled_sql
+
+    if node is None:
+        raise Misuse("--sql is about one node", hint="lichen show NODE --sql")
+    loop = options.open()
+    told = compiled_sql(loop, node, now or loop.state().clock or wall())
+    if options.json:
+        emit(told)
+    elif told["sql"] is None:
+        print(f"{told['node']} has no SQL yet, or none at all")
+    else:
+        print(f"-- {told['node']}: {told['what']}\n{told['sql']}")
     return 0
 
 

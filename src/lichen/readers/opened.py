@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
+from lichen.core.names import Name
 from lichen.ports.engine import Engine
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Record, State
 from lichen.project import Project
+from lichen.stages.models.ask import Inquiry
 
 
 class Opened(Protocol):
@@ -37,6 +39,9 @@ class Opened(Protocol):
 
     def state(self) -> State:
         """Return the ledger's state; an empty one where nothing ever ran."""
+
+    def inquiry(self, name: Name) -> Inquiry:
+        """Return a model with all that its training set is made of."""
 
     def published(self) -> Mapping[str, Record]:
         """Return the records that everybody reads now, by node."""
