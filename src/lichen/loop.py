@@ -380,6 +380,7 @@ class Loop:
         if isinstance(step, Land | Build):
             whole["answers"] = [request.id for request in step.requests]
         if isinstance(step, Land):
+            whole["unlisted"] = step.unlisted
             whole["files"] = [*step.new, *step.changed, *step.again]
         sequence = int(getattr(step, "sequence", 0))
         kind = str(step.__struct_config__.tag)

@@ -61,6 +61,9 @@ def refuse_waiting(
     project: Project, chosen: Selection, state: State, steps: Iterable[AnyStep]
 ) -> None:
     """Say so where a named node has nothing to be made of: "nothing to do" would mislead."""
+    steps = tuple(steps)
+    if any(isinstance(step, Adopt) for step in steps):
+        return  # a dead run is concluded first
     there = {*state.done, *(step.node for step in steps)}
     for name in sorted(chosen.named):
         lacking = [n for n in below(project, name) if n not in there]

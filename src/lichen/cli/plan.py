@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from lichen.cli.options import USUAL, From, Full, Now, Options, To, moment, stretch
@@ -46,9 +47,9 @@ def plan(
     rows = [(s.__struct_config__.tag, s.node, s.reason, touched(s)) for s in steps]
     table(("step", "node", "why", "downstream"), [tuple(map(str, r)) for r in rows], wide="why")
     words = [*nodes, *(["--full"] if full else [])]
-    words += [f"--from {begin}"] if begin else []
-    words += [f"--to {end}"] if end else []
-    print(" ".join(["\nnext: lichen run", *words]))
+    words += ["--from", begin] if begin else []
+    words += ["--to", end] if end else []
+    print(f"\nnext: lichen run {shlex.join(words)}".rstrip())
     return 0
 
 

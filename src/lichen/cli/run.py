@@ -29,7 +29,7 @@ def run(
     """Do what `plan` shows. Ends with 1 where a step failed or was blocked.
 
     --json: {"now", "run", "steps": [{"step", "node", "reason", "state", "seconds", "rows",
-    "held_back", "findings", "error"}], "stale": [node, …]}
+    "held_back", "released", "findings", "error"}], "stale": [node, …]}
 
     Parameters
     ----------
@@ -92,6 +92,7 @@ def _step_json(event: Event, options: Options) -> dict[str, Any]:
         "seconds": round(event.seconds, 3),
         "rows": facts.get("rows"),
         "held_back": sum(facts.get("held_back", {}).values()),
+        "released": sum(told["rows"] for told in facts.get("released", ())),
         "findings": [as_json(f) for f in findings(event)],
         "error": _error(event, options),
     }
@@ -114,6 +115,7 @@ def _tell(events: Sequence[Event], clock: Instant, left: list[str], options: Opt
         print(f"nothing to do as of {iso(clock)}")
         return
     _tell_findings(events)
+    _tell_released(events)
     for event in events:
         if (error := _error(event, options)) is not None:
             print(f"\n{event.step.node} failed:\n{_indented(error)}")
@@ -134,6 +136,20 @@ def _tell_findings(events: Sequence[Event]) -> None:
             print(f"\n{_HEADS[severity]}")
         for finding in group:
             print(f"  {finding.node}  {finding.rule}: {finding.message}")
+
+
+def _tell_released(events: Sequence[Event]) -> None:
+    for event in events:
+        for told in getattr(event.result, "facts", {}).get("released", ()):
+            left = (
+                f"; {told['left']:,} are still held by another rule, or a later row stands"
+                if told["left"]
+                else ""
+            )
+            print(
+                f"\n{event.step.node}: {counted(told['rows'], 'row')} released by {told['who']}, "
+                f"known from now on{left}"
+            )
 
 
 _HEADS = {

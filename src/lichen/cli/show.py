@@ -197,7 +197,7 @@ def _model(told: Mapping[str, Any]) -> None:
     hidden = ("path", "function")
     _lines({k: v for k, v in told["settings"].items() if k not in hidden})
     if told["version"] is None:
-        print("\nnever trained; next: lichen run " + told["node"])
+        print("\nnever trained; next: lichen run +" + told["node"])
         return
     _lines({"family": told.get("family"), "calibration": told.get("calibration")})
     for part in ("training", "holdout"):
@@ -243,7 +243,7 @@ def _service(told: Mapping[str, Any]) -> None:
     _lines(told["settings"])
     serving = told.get("serving")
     if serving is None:
-        print("\nserves nothing yet; next: lichen run " + told["node"])
+        print("\nserves nothing yet; next: lichen run +" + told["node"])
     else:
         print(f"\nserves version {serving['version']}, trained {serving['now']}")
     if told.get("decision"):

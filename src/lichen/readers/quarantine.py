@@ -19,7 +19,7 @@ from lichen.ports.engine import Engine
 from lichen.ports.ledger import Ledger, Record
 from lichen.readers.opened import Opened
 from lichen.readers.values import plain
-from lichen.stages.context import WITHDRAWN, Shelf, released_table, verdict_table
+from lichen.stages.context import Shelf, released_table, verdict_table
 
 UNREADABLE = "unreadable"
 
@@ -107,13 +107,7 @@ class _Held:
 
     def open(self) -> exp.Select:
         """The verdicts that nobody lifted."""
-        node = self.record.node
-        verdicts = exp.select("v.*").from_(rel(verdict_table(node), "v"))
-        verdicts = verdicts.where(col("rule", "v").neq(lit(WITHDRAWN)))
-        if not self.has(released_table(node)):
-            return verdicts
-        lifted = exp.and_(*(col(c, "v").eq(col(c, "d")) for c in ("_row", "rule")))
-        return verdicts.join(rel(released_table(node), "d"), on=lifted, join_type="anti")
+        return self.shelf.held_back(self.record.node)
 
     def rules(self) -> list[dict[str, Any]]:
         """Each rule with the rows that it holds back, and those that were released of it."""
@@ -139,9 +133,8 @@ def _held(opened: Opened, node: str) -> _Held:
     name, records = str(opened.project.node(node)), opened.published()
     holding = sorted(n for n, r in records.items() if r.facts.get("held_back"))
     if name not in holding:
-        raise QuarantineError(
-            f"{name} holds nothing back", allowed=holding or ("nothing is in quarantine",)
-        )
+        hint = None if holding else "nothing of this project is in quarantine"
+        raise QuarantineError(f"{name} holds nothing back", allowed=holding, hint=hint)
     return _Held(records[name], Shelf(records, opened.lake), opened.engine)
 
 

@@ -29,21 +29,22 @@ def past(opened: Opened, id_: str) -> Past:
     """Return what was published after a run, by its id, the beginning of it, or a publication's
     number. Raises LedgerError for one that there is not."""
     known = opened.ledger.runs() if opened.state().clock is not None else ()
-    if id_.isdecimal() and len(id_) < _SHORTEST:
+    numbers = [run.publication or 0 for run in known]
+    if id_.isdecimal() and (int(id_) <= max(numbers, default=0) or len(id_) < _SHORTEST):
         number, now = _publication(opened, int(id_), known)
     else:
         run = _run(id_, known)
         before = known[: known.index(run) + 1]
-        numbers = [each.publication for each in before if each.publication is not None]
-        if not numbers:
+        published = [each.publication for each in before if each.publication is not None]
+        if not published:
             raise LedgerError(f"run {run.id} published nothing, and none did before it", hint=_HINT)
-        number, now = numbers[-1], run.now
+        number, now = published[-1], run.now
     publication = opened.ledger.publication(number)
     assert publication is not None
     return Past({n: opened.ledger.record(i) for n, i in publication.pins.items()}, now)
 
 
-_SHORTEST = 8  # the beginning of a run's id is a date, longer than any number of a publication
+_SHORTEST = 4  # the beginning of a run's id is at least its year
 _HINT = "lichen show --runs lists them"
 
 

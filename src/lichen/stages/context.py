@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from lichen.core.sql import Prepared, col, given, rel, text
+from lichen.core.sql import Prepared, col, given, lit, rel, text
 from lichen.core.steps import AnyStep
 from lichen.core.time import Instant, iso
 from lichen.core.versions import stored
@@ -55,6 +55,15 @@ class Shelf:
             )
             query = query.where(exp.not_(col("_row").isin(query=judged)))
         return query
+
+    def held_back(self, node: str) -> exp.Select:
+        """Return the verdicts on a node's rows that nobody lifted; it must have some."""
+        verdicts = exp.select("v.*").from_(rel(verdict_table(node), "v"))
+        verdicts = verdicts.where(col("rule", "v").neq(lit(WITHDRAWN)))
+        if released_table(node) not in self.records[node].commits:
+            return verdicts
+        lifted = exp.and_(*(col(c, "v").eq(col(c, "d")) for c in ("_row", "rule")))
+        return verdicts.join(rel(released_table(node), "d"), on=lifted, join_type="anti")
 
     def shape(self, node: str) -> tuple[object, ...]:
         """Return all that the tree of `versions` depends on."""

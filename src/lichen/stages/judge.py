@@ -199,7 +199,7 @@ def _references(
             raise TableError(
                 f"{contract.path.name} refers to {name!r}, which has no data yet",
                 where=Where(contract.path),
-                hint=f"run it first: lichen run {node}",
+                hint=f"run it first: lichen run +{node}",
             )
         relations.update(ctx.shelf.relations([node]))
         found[name] = current(ctx.shelf.versions(node), NOW)

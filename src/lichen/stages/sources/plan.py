@@ -69,6 +69,8 @@ def _step(
         for files, what in ((new, "new"), (changed, "changed"), (asked, "old"))
         if files
     ]
+    if _mended(node, facts) and not reasons and not requests:
+        reasons.append("its files can be listed again")
     if new_rules:
         reasons.append("its contract's rules changed: what is there is judged again")
     reasons += map(said, requests)
@@ -89,6 +91,13 @@ def _step(
         requests=requests,
     )
     return facts.numbered(step)
+
+
+def _mended(node: str, facts: Facts) -> bool:
+    """Whether the last attempt could not even list the files: from now on all is well again."""
+    tried = facts.state.tried.get(node)
+    listed_before = tried is None or not tried.body.get("unlisted")
+    return facts.done(node) is not None and not listed_before
 
 
 def _torn(
