@@ -7,7 +7,7 @@ UNLABELLED = "select case when d.flight_id is null then 'never departed' \
 	from scheduled s left join departed d using (flight_id) left join landed a using (flight_id) \
 	where a.flight_id is null group by reason order by flights desc"
 
-.PHONY: help demo test check dev clean lock
+.PHONY: help demo test check bench dev clean lock
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,16 +35,19 @@ demo: .venv/.core  ## set up .venv, then run the flights project and replay Dece
 dev: .venv/.dev  ## set up .venv with everything that development needs
 
 check: .venv/.dev  ## ruff, mypy strict, import-linter
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 test: .venv/.dev  ## run all tests
 	$(BIN)/pytest
 
+bench: .venv/.dev  ## measure BENCH=loop (CASE=plan: one case of it) beside its peers; see bench/README.md
+	$(BIN)/python -m bench $(BENCH) $(CASE)
+
 clean:  ## remove what was built here
-	rm -rf .venv flights dist
+	rm -rf .venv .bench flights dist
 
 lock:  ## pin the dependencies again, with hashes
 	$(BIN)/uv pip compile -q pyproject.toml --extra demo --extra build --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o requirements/demo.txt

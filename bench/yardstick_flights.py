@@ -161,7 +161,7 @@ def report(title: str, rows: pd.DataFrame, columns: list[str], month: int) -> No
     chance = model.predict_proba(features[now])[:, 1]
     low, high = by_days(late[now], chance, rows.loc[now, "clock"].dt.date.to_numpy())
     base = log_loss(late[now], np.full(now.sum(), late[past].mean()))
-    print(  # noqa: T201
+    print(
         f"{title:32} AUC {roc_auc_score(late[now], chance):.3f} [{low:.3f}, {high:.3f}]"
         f"  log loss {log_loss(late[now], chance):.3f}, base rate {base:.3f}"
     )

@@ -6,16 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lichen.api import auto, model
+    from lichen.api import auto, features, model, table
     from lichen.loop import open_loop as open  # noqa: A004 - lichen.open is never star-imported
 
-__all__ = ["auto", "model", "open"]
+__all__ = ["auto", "features", "model", "open", "table"]
 __version__ = "0.1.0"
 
 _LAZY = {  # a public name to the module that owns it, and its name there
     "auto": ("lichen.api", "auto"),
+    "features": ("lichen.api", "features"),
     "model": ("lichen.api", "model"),
     "open": ("lichen.loop", "open_loop"),
+    "table": ("lichen.api", "table"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What a project's Python files write: `model` says what to learn, `auto` says how."""
+"""What a project's Python files write: `table`, `features`, `model` with `auto`."""
 
 from __future__ import annotations
 
@@ -49,9 +49,55 @@ def model(
         "margin": margin,
         "seed": seed,
     }
+    return _recorded("model", settings)
 
+
+def table(
+    *,
+    key: str | Sequence[str],
+    columns: Mapping[str, str] | None = None,
+    inputs: Sequence[str] = (),
+    note: str = "",
+) -> Callable[[F], F]:
+    """Record that the function below gives a table; the settings are read from the file, not run.
+
+    Its arguments are tables or sources: their rows as Arrow tables, or as DataFrames of pandas or
+    Polars where an argument is annotated so.
+    """
+    return _recorded("table", {"key": key, "columns": columns, "inputs": inputs, "note": note})
+
+
+def features(
+    *,
+    entity: str | Sequence[str],
+    event_time: str,
+    known_at: str | None = None,
+    max_age: str | None = None,
+    key: str | Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    inputs: Sequence[str] = (),
+    note: str = "",
+) -> Callable[[F], F]:
+    """Record that each row that the function below gives is an event of an entity.
+
+    The settings are read from the file, not run.
+    """
+    settings = {
+        "entity": entity,
+        "event_time": event_time,
+        "known_at": known_at,
+        "max_age": max_age,
+        "key": key,
+        "columns": columns,
+        "inputs": inputs,
+        "note": note,
+    }
+    return _recorded("features", settings)
+
+
+def _recorded(word: str, settings: Mapping[str, Any]) -> Callable[[F], F]:
     def record(function: F) -> F:
-        setattr(function, "__lichen_model__", settings)  # noqa: B010  # a type checker's blind spot
+        setattr(function, f"__lichen_{word}__", settings)
         return function
 
     return record

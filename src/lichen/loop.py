@@ -7,23 +7,21 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, assert_never, cast
+from typing import TYPE_CHECKING, Any, assert_never, cast
 
 import msgspec
 from sqlglot import exp
 
 from lichen.core.errors import LedgerError, LichenError, ProjectError, Where
-from lichen.core.findings import as_json
 from lichen.core.names import Kind, Name
 from lichen.core.sql import Prepared
 from lichen.core.steps import (
     Adopt,
     AnyStep,
-    Blocked,
     Build,
     Done,
     Drain,
@@ -32,32 +30,33 @@ from lichen.core.steps import (
     Promote,
     Publish,
     Result,
-    Seen,
     Train,
-    signature,
 )
 from lichen.core.time import Instant, instant, iso, wall
+from lichen.kept import keep, open_project
+from lichen.noted import concluded, intended, landed
 from lichen.observe import Watch, World, look_within, observe
 from lichen.planner import below, plan, refuse_waiting
 from lichen.ports.engine import Engine
-from lichen.ports.facts import Facts
+from lichen.ports.facts import Facts, Observed
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Record, State
-from lichen.project import Project, read_project
-from lichen.readers import quarantine
-from lichen.readers.quarantine import Asked
-from lichen.readers.query import Answer, Library, query
-from lichen.readers.runs import past
-from lichen.readers.show import show
-from lichen.readers.summary import summary
+from lichen.project import Project
 from lichen.selection import Selection, Span, select
 from lichen.stages.context import Context, Shelf
 from lichen.stages.features.spec import Features
-from lichen.stages.models.ask import Inquiry
 from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.spec import Outcome
 from lichen.stages.services.spec import Service
-from lichen.wiring import open_engine, open_lake, open_learners, open_ledger
+from lichen.wiring import open_engine, open_lake, open_learners, open_ledger, read_state
+
+if TYPE_CHECKING:  # what looks at data is imported when it looks: plans start fast
+    from lichen.readers.quarantine import Asked
+    from lichen.readers.query import Answer, Library
+    from lichen.stages.models.ask import Inquiry
+
+if TYPE_CHECKING:
+    from lichen.units.run import Verdict
 
 
 @dataclass(frozen=True)
@@ -134,6 +133,7 @@ class Loop:
         now = _clock(state, now)
         if state.clock is not None and now < state.clock:
             raise _too_early(now, state.clock)
+        keep(self.project)
         run = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
         world = self._world(state, now, chosen)
         steps = plan(self.project, self._facts(state, run, world, now, chosen), now, chosen)
@@ -151,36 +151,72 @@ class Loop:
 
         Without `now` it is the clock of the last run. `run` means what was published after it.
         """
+        from lichen.readers.query import Library, query
+        from lichen.readers.runs import past
+
         if run is not None:
             then = past(self, run)
-            library = Library(
-                self.project, Shelf(then.records, self.lake), self.engine, self.folder
-            )
+            shelf = Shelf(then.records, self.lake)
+            library = Library(self.project, shelf, self.engine, self.folder)
             return query(sql, library, instant(now) if now is not None else then.now)
         state = self.state()
         return query(sql, self._library(state), _known(state, now))
 
     def show(self, node: str, *, rows: int = 0, now: Instant | None = None) -> dict[str, Any]:
         """Return what is known of a node, with so many of its current rows."""
+        from lichen.readers.show import show
+
         state, name = self.state(), self.project.node(node)
         return show(name, self._library(state), state, _known(state, now), rows=rows)
 
     def quarantine(self, node: str | None = None, *, examples: int = 3) -> dict[str, Any]:
         """Return what is held back of one node or of all, with examples and decisions."""
-        return quarantine.held(self, node, examples=examples)
+        from lichen.readers.quarantine import held
+
+        return held(self, node, examples=examples)
 
     def release(
         self, node: str, rule: str | None = None, rows: Sequence[int] = (), *, who: str, why: str
     ) -> Asked:
         """Write down, for the next plan, that rows which are held back are good."""
-        return quarantine.release(self, node, rule, rows, who, why)
+        from lichen.readers.quarantine import release
+
+        return release(self, node, rule, rows, who, why)
 
     def judge_again(self, node: str, *, who: str, why: str) -> Asked:
         """Write down, for the next plan, that a quarantine is to be judged again."""
-        return quarantine.judge_again(self, node, who, why)
+        from lichen.readers.quarantine import judge_again
+
+        return judge_again(self, node, who, why)
+
+    def test(self, *nodes: str) -> tuple[Verdict, ...]:
+        """Run the tests of nodes, or all, on the rows that they give; touches nothing else."""
+        from lichen.units.cases import read_cases
+        from lichen.units.run import run
+
+        cases = read_cases(self.project)
+        named = [self._tested(text, {case.subject.name for case in cases}) for text in nodes]
+        chosen = (case for case in cases if not nodes or case.subject.name in named)
+        return run(chosen, self.project, self.engine)
+
+    def _tested(self, text: str, tested: Collection[Name]) -> Name:
+        """Return the node with tests that a user names."""
+        found = [n for n in tested if text in (str(n), n.name)]
+        if len(found) == 1:
+            return found[0]
+        name = self.project.node(text)
+        if name in tested:
+            return name
+        raise ProjectError(
+            f"{name} has no tests",
+            where=Where(self.project.root / "tests"),
+            allowed=sorted(map(str, tested)),
+            hint=f"write tests/{name}.yml",
+        )
 
     def summary(self) -> dict[str, Any]:
         """Return the project in one look: rows, findings, models, and how its services do."""
+        from lichen.readers.summary import summary
         from lichen.stages.services.live import live
 
         state = self.state()
@@ -204,7 +240,7 @@ class Loop:
 
     def state(self) -> State:
         """Return the ledger's state; an empty one where nothing ever ran."""
-        return self.ledger.state() if (self.folder / "ledger.db").exists() else State()
+        return self.ledger.state() if "ledger" in self._parts else read_state(self.folder)
 
     def published(self) -> Mapping[str, Record]:
         """Return the records that everybody reads now, by node."""
@@ -212,8 +248,9 @@ class Loop:
 
     def _world(self, state: State, now: Instant, chosen: Selection) -> World:
         world = observe(self.project, state, now, self.folder, chosen)
-        shelf = Shelf(state.done, self.lake) if chosen.span else Shelf({}, self.lake)
-        look_within(self.project, shelf, chosen, lambda: self.engine, world)
+        if chosen.span is not None:
+            shelf = Shelf(state.done, self.lake)
+            look_within(self.project, shelf, chosen, self.engine, world)
         return world
 
     def _pinned(self, state: State) -> dict[str, Record]:
@@ -225,16 +262,18 @@ class Loop:
         return newest | {node: self.ledger.record(id_) for node, id_ in older.items()}
 
     def _library(self, state: State) -> Library:
+        from lichen.readers.query import Library
+
         shelf = Shelf(self._pinned(state), self.lake)
         return Library(self.project, shelf, self.engine, self.folder)
 
     def _facts(
         self, state: State, run: str, world: World, now: Instant, chosen: Selection
     ) -> Facts:
-        shelf = Shelf(state.done, self.lake)
-        seen = self._watch.models(
-            self.project, shelf, now, chosen, self.inquiry, lambda: self.engine
-        )
+        seen: dict[str, Observed] = {}
+        if any(model.retrain.looks for model in self.project.of(Model)):
+            shelf, engine = Shelf(state.done, self.lake), lambda: self.engine
+            seen = self._watch.models(self.project, shelf, now, chosen, self.inquiry, engine)
         return Facts(state, run, world.files, world.logs, seen, world.within, world.trouble)
 
     def _until_done(
@@ -285,7 +324,8 @@ class Loop:
             result = self._tried(step, run, context)
             seconds = time.perf_counter() - started
             intent = intents[0] if intents else self._intend(run, step, shelf, {}, {}, ())
-            self._conclude(intent, result, seconds)
+            record = concluded(intent, result, seconds)
+            self.ledger.conclude(record, landed(record))
         event = Event(step, result, seconds=seconds, run=run)
         report(event)
         return event
@@ -356,7 +396,7 @@ class Loop:
             findings=record.body.get("findings", []),
             commits=commits,
         )
-        self.ledger.conclude(done, _landed(record.body))
+        self.ledger.conclude(done, landed(done))
         return Done(facts=done.facts, commits=commits)
 
     def _intend(
@@ -369,54 +409,16 @@ class Loop:
         tables: Sequence[str],
     ) -> Record:
         before = shelf.records.get(step.node)
-        whole = {
-            **body,
-            "signature": signature(step),
-            "reason": step.reason,
-            "facts": facts,
-            "tables": list(tables),
-            "commits": before.commits if before else {},
-        }
-        if isinstance(step, Land | Build):
-            whole["answers"] = [request.id for request in step.requests]
-        if isinstance(step, Land):
-            whole["unlisted"] = step.unlisted
-            whole["files"] = [*step.new, *step.changed, *step.again]
+        whole = intended(step, before, body, facts, tables)
         sequence = int(getattr(step, "sequence", 0))
         kind = str(step.__struct_config__.tag)
         id_ = self.ledger.intend(run, kind, step.node, sequence, whole)
         return self.ledger.record(id_)
 
-    def _conclude(self, intent: Record, result: Result, seconds: float) -> None:
-        match result:
-            case Done():
-                record = msgspec.structs.replace(
-                    intent,
-                    state="done",
-                    facts=dict(result.facts),
-                    findings=[as_json(f) for f in result.findings],
-                    commits=dict(result.commits),
-                    seconds=seconds,
-                )
-                self.ledger.conclude(record, _landed(intent.body))
-            case Blocked():
-                found = [as_json(f) for f in result.findings]
-                self.ledger.conclude(
-                    msgspec.structs.replace(
-                        intent, state="blocked", findings=found, seconds=seconds
-                    )
-                )
-            case Failed():
-                self.ledger.conclude(
-                    msgspec.structs.replace(
-                        intent, state="failed", error=result.error, seconds=seconds
-                    )
-                )
-            case _:
-                assert_never(result)
-
     def inquiry(self, name: Name) -> Inquiry:
         """Return a model with all that its training set is made of."""
+        from lichen.stages.models.ask import Inquiry
+
         model = self.project.nodes[name]
         assert isinstance(model, Model)
         outcome = self.project.nodes[model.target]
@@ -457,7 +459,7 @@ class Loop:
 
 def open_loop(folder: str | Path = ".", target: str = "dev") -> Loop:
     """Open a project folder at a target; reads the folder, and touches nothing else."""
-    project = read_project(Path(folder).absolute())
+    project = open_project(Path(folder).absolute())
     if target not in project.targets:
         raise ProjectError(
             f"there is no target {target!r}",
@@ -488,8 +490,3 @@ def _too_early(now: Instant, clock: Instant) -> LedgerError:
 def _known(state: State, now: Instant | None) -> Instant:
     """The moment that a reader means: given, or the clock of the last run."""
     return instant(now) if now is not None else state.clock or wall()
-
-
-def _landed(body: Mapping[str, Any]) -> dict[str, Seen]:
-    files = [msgspec.convert(f, Seen) for f in body.get("files", ())]
-    return {f.path: f for f in files}

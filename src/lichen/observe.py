@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from lichen.core.errors import LichenError, SourceError, Where
+from lichen.core.errors import LichenError, SourceError
 from lichen.core.names import Name
+from lichen.core.pyrun import call
 from lichen.core.steps import Seen
 from lichen.core.time import Instant
 from lichen.ports.engine import Engine
@@ -18,16 +19,15 @@ from lichen.ports.ledger import State
 from lichen.project import Project
 from lichen.selection import EVERYTHING, Selection
 from lichen.stages.context import Shelf
-from lichen.stages.models.ask import Inquiry
-from lichen.stages.models.labels import told_nodes
 from lichen.stages.models.spec import Model
-from lichen.stages.services.live import observed
 from lichen.stages.services.log import log_sizes
 from lichen.stages.services.spec import Service
 from lichen.stages.sources.retry import attempted
 from lichen.stages.sources.spec import Source
-from lichen.stages.sources.within import files_within
 from lichen.wiring import open_connector
+
+if TYPE_CHECKING:
+    from lichen.stages.models.ask import Inquiry
 
 
 @dataclass(frozen=True)
@@ -69,19 +69,17 @@ def observe(
 
 
 def look_within(
-    project: Project,
-    shelf: Shelf,
-    selection: Selection,
-    engine: Callable[[], Engine],
-    world: World,
+    project: Project, shelf: Shelf, selection: Selection, engine: Engine, world: World
 ) -> None:
     """Find the files with rows of the time that was asked for, by what they told before."""
+    from lichen.stages.sources.within import files_within
+
     for source in project.of(Source):
         node = str(source.name)
         if selection.span is None or not selection.takes(source.name) or node not in shelf.records:
             continue
         query = files_within(source, selection.span.begin, selection.span.end)
-        rows = engine().rows(query, shelf.relations([node]))
+        rows = engine.rows(query, shelf.relations([node]))
         world.within[node] = frozenset(row["_file"] for row in rows)
 
 
@@ -130,11 +128,15 @@ class Watch:
         engine: Callable[[], Engine],
     ) -> dict[str, Observed]:
         """Measure the models whose retrain policy asks for labels or for a fall."""
+        # What measures loads a numbers library; most plans have nothing to measure.
+        from lichen.stages.models.labels import told_nodes
+        from lichen.stages.services.live import observed
+
         found: dict[str, Observed] = {}
         for model in project.of(Model):
-            node, policy = str(model.name), model.retrain
-            asks = policy.labels or policy.fall
-            if not asks or node not in shelf.records or not selection.takes(model.name):
+            node = str(model.name)
+            looks = model.retrain.looks and node in shelf.records
+            if not looks or not selection.takes(model.name):
                 continue
             about = inquiry(model.name)
             if any(below not in shelf.records for below in about.nodes):
@@ -151,33 +153,17 @@ class Watch:
 def _prepare(source: Source, root: Path, now: Instant) -> None:
     """Run a source's `prepare(folder, now)`; its module is read anew each time."""
     assert source.prepare is not None
-    path = source.prepare
-
-    def prepare() -> None:
-        spec = importlib.util.spec_from_file_location(f"lichen_prepare_{path.stem}", path)
-        if spec is None or spec.loader is None:
-            raise SourceError("this file cannot be run as Python", where=Where(path))
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        module.prepare(root, now)
-
-    try:
-        attempted(prepare, source.retries, lambda e: not isinstance(e, SyntaxError | ImportError))
-    except Exception as error:
-        line = error.__traceback__.tb_lineno if error.__traceback__ else 0
-        raise SourceError(
-            f"prepare did not finish: {type(error).__name__}: {error}",
-            where=Where(path, _line_in(error, path) or line),
+    attempted(
+        partial(
+            call,
+            source.prepare,
+            "prepare",
+            root,
+            [root, now],
+            what="prepare",
+            error=SourceError,
             hint="it is called as prepare(folder, now)",
-        ) from error
-
-
-def _line_in(error: BaseException, path: Path) -> int:
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return error.lineno or 0
-    found, trace = 0, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == str(path):
-            found = trace.tb_lineno
-        trace = trace.tb_next
-    return found
+        ),
+        source.retries,
+        lambda error: not isinstance(error.__cause__, SyntaxError | ImportError),
+    )

@@ -20,7 +20,6 @@ from lichen.stages.models.spec import Model
 from lichen.stages.services.plan import plan_drain, plan_promote
 from lichen.stages.services.spec import Service
 from lichen.stages.sources.plan import plan_source
-from lichen.stages.sources.spec import Source
 from lichen.stages.tables.plan import plan_table
 from lichen.stages.tables.spec import Table
 
@@ -91,22 +90,32 @@ def _plan_node(
     again: str | None,
     so_far: Upcoming,
 ) -> None:
-    node, print_ = project.nodes.get(name), project.prints[name]
+    """Plan what one node needs. Its file is read only where it matters: see `kept.Nodes`."""
+    print_, reads, rules = project.prints[name], below(project, name), project.rules[name]
     again = again if facts.due_again(str(name)) else None
-    match node:
-        case Source():
-            plan_source(node, print_.whole(), project.rules[name], again, facts, so_far)
-        case Table():
-            reads, rules = below(project, name), project.rules[name]
-            plan_table(node, reads, print_, rules, again, facts, so_far)
-        case Model():
-            observed = facts.observed.get(str(name))
-            reads, whole = below(project, name), print_.whole()
-            plan_model(node, reads, whole, observed, now, again, facts, so_far)
-        case Service():
-            plan_promote(node, facts, so_far)
+    match name.kind:
+        case Kind.source:
+            plan_source(str(name), print_.whole(), rules, again, facts, so_far)
+        case Kind.table:
+            plan_table(
+                str(name), reads, print_, rules, lambda: _table(project, name), again, facts, so_far
+            )
+        case Kind.model:
+            model, observed = project.nodes[name], facts.observed.get(str(name))
+            assert isinstance(model, Model)
+            plan_model(model, reads, print_.whole(), observed, now, again, facts, so_far)
+        case Kind.service:
+            service = project.nodes[name]
+            assert isinstance(service, Service)
+            plan_promote(service, facts, so_far)
         case _:
             pass  # features and outcomes are questions, not data: nothing to do for them
+
+
+def _table(project: Project, name: Name) -> Table:
+    table = project.nodes[name]
+    assert isinstance(table, Table)
+    return table
 
 
 def _adoptions(facts: Facts) -> tuple[AnyStep, ...]:

@@ -25,14 +25,15 @@ from lichen.core.pycode import code_fingerprint
 from lichen.core.resolve import line_in, refuse_columns, relations, resolve
 from lichen.core.settings import decode, line_of
 from lichen.core.sql import columns_in, tables_in
-from lichen.stages.features.spec import Features, read_features
+from lichen.stages.features.spec import Features, read_features, read_features_function
 from lichen.stages.models.metric import METRICS
 from lichen.stages.models.spec import Model, read_model
 from lichen.stages.outcomes.spec import Outcome, read_outcome
 from lichen.stages.services.spec import Service, read_service
 from lichen.stages.services.tables import columns_of
 from lichen.stages.sources.spec import Source, read_source
-from lichen.stages.tables.spec import Table, read_table
+from lichen.stages.tables.function import Function
+from lichen.stages.tables.spec import Table, read_table, read_table_function
 
 Node = Source | Table | Features | Outcome | Model | Service
 
@@ -70,12 +71,13 @@ class Project:
     rules: Mapping[Name, str]
     prints: Mapping[Name, Print]
     columns: Mapping[Name, tuple[str, ...]]
+    digest: str = ""  # of the files that it was read from, where it is known
 
     def of(self, kind: type[Any]) -> Iterator[Any]:
         """Yield the nodes of one spec type, each after what it reads."""
         for name in graph.ordered(self.reads):
-            if isinstance(node := self.nodes.get(name), kind):
-                yield node
+            if name.kind is _KINDS[kind] and name in self.nodes:
+                yield self.nodes[name]
 
     def node(self, text: str) -> Name:
         """Return the node that a user names, by `kind.name` or by a name that stands once."""
@@ -93,23 +95,28 @@ class Project:
         )
 
 
-_FOLDERS: dict[Kind, str] = {
-    Kind.source: ".yml", Kind.table: ".sql", Kind.features: ".sql",
-    Kind.outcome: ".sql", Kind.model: ".py", Kind.service: ".yml",
+_KINDS: dict[type[Any], Kind] = {
+    Source: Kind.source, Table: Kind.table, Features: Kind.features,
+    Outcome: Kind.outcome, Model: Kind.model, Service: Kind.service,
+}  # fmt: skip
+FOLDERS: dict[Kind, tuple[str, ...]] = {
+    Kind.source: (".yml",), Kind.table: (".sql", ".py"), Kind.features: (".sql", ".py"),
+    Kind.outcome: (".sql",), Kind.model: (".py",), Kind.service: (".yml",),
 }  # fmt: skip
 
 
 def read_project(root: Path) -> Project:
     """Read a project folder; raises LichenError at the first mistake, with file and line."""
-    settings = _settings(root)
+    settings = read_settings(root)
     nodes = _nodes(root)
-    reads = {name: _reads(node, nodes) for name, node in nodes.items()}
+    places = {name: node.where.path for name, node in nodes.items()}
+    reads = {name: _reads(node, nodes, places) for name, node in nodes.items()}
     for name in _fed_by_services(nodes):
         reads[name] = ()  # predictions and feedback: read like sources, so they make no cycle
     _refuse_cycles(reads, nodes)
-    refers = {name: _refers(node, nodes) for name, node in nodes.items()}
+    refers = {name: _refers(node, places) for name, node in nodes.items()}
     rules = {name: rules_of(getattr(node, "contract", None)) for name, node in nodes.items()}
-    schema = _Schema(nodes)
+    schema = _Schema(nodes, places)
     prints: dict[Name, Print] = {}
     columns: dict[Name, tuple[str, ...]] = {}
     for name in graph.ordered(reads):
@@ -126,7 +133,18 @@ def read_project(root: Path) -> Project:
     )
 
 
-def _settings(root: Path) -> ProjectSettings:
+def read_node(name: Name, root: Path, known: Project, places: Mapping[Name, Path]) -> Node:
+    """Read one node of a project that was read before without a mistake."""
+    path = places[name]
+    kind = Kind(path.relative_to(root).parts[0])
+    node = next(n for n in _read(kind, path, Name(kind, path.stem), root) if n.name == name)
+    if not isinstance(node, Table | Features | Outcome):
+        return node  # of the others, checking leaves nothing behind
+    schema = _Schema(known.nodes, places, {str(n): c for n, c in known.columns.items()})
+    return _check(node, schema, known.columns)
+
+
+def read_settings(root: Path) -> ProjectSettings:
     path = root / "lichen.yml"
     if not path.is_file():
         raise ProjectError(
@@ -139,55 +157,73 @@ def _settings(root: Path) -> ProjectSettings:
 
 def _nodes(root: Path) -> dict[Name, Node]:
     nodes: dict[Name, Node] = {}
-    for kind, suffix in _FOLDERS.items():
+    for kind, suffixes in FOLDERS.items():
         folder = root / kind.value
-        for path in sorted(folder.rglob(f"*{suffix}")) if folder.is_dir() else ():
+        found = [p for suffix in suffixes for p in folder.rglob(f"*{suffix}")]
+        for path in sorted(found):
             if path.name.startswith((".", "_")):
                 continue
-            name = Name(kind, path.stem)
-            if name in nodes:
-                raise ProjectError(
-                    f"two files are named {path.stem!r}",
-                    where=Where(path),
-                    hint=f"the other one is {nodes[name].where.path}; the file's name is the "
-                    "node's name, whatever its subfolder",
-                )
-            nodes[name] = _read(kind, path, name, root)
+            for node in _read(kind, path, Name(kind, path.stem), root):
+                if node.name in nodes:
+                    raise _named_twice(path, nodes[node.name])
+                nodes[node.name] = node
     _refuse_strays(root)
     return nodes
 
 
-def _read(kind: Kind, path: Path, name: Name, root: Path) -> Node:
-    readers: dict[Kind, Callable[[], Node]] = {
-        Kind.source: lambda: read_source(path, name, root),
-        Kind.table: lambda: read_table(path, name),
-        Kind.features: lambda: read_features(path, name),
-        Kind.outcome: lambda: read_outcome(path, name),
-        Kind.model: lambda: read_model(path, name),
-        Kind.service: lambda: read_service(path, name),
+def _named_twice(path: Path, other: Node) -> ProjectError:
+    if other.name.kind is Kind.table and path.parent.name == Kind.features.value:
+        hint = f"a function's rows are a table of its name, and {other.where.path} is one already"
+    else:
+        hint = (
+            f"the other one is {other.where.path}; the file's name is the node's name, whatever "
+            "its subfolder"
+        )
+    return ProjectError(f"two files are named {path.stem!r}", where=Where(path), hint=hint)
+
+
+def _read(kind: Kind, path: Path, name: Name, root: Path) -> tuple[Node, ...]:
+    """Read the nodes of one file: a function that gives features is a table, too."""
+    readers: dict[tuple[Kind, str], Callable[[], Node | tuple[Node, ...]]] = {
+        (Kind.source, ".yml"): lambda: read_source(path, name, root),
+        (Kind.table, ".sql"): lambda: read_table(path, name),
+        (Kind.table, ".py"): lambda: read_table_function(path, name),
+        (Kind.features, ".sql"): lambda: read_features(path, name),
+        (Kind.features, ".py"): lambda: read_features_function(path, name),
+        (Kind.outcome, ".sql"): lambda: read_outcome(path, name),
+        (Kind.model, ".py"): lambda: read_model(path, name),
+        (Kind.service, ".yml"): lambda: read_service(path, name),
     }
     try:
-        return readers[kind]()
+        found = readers[kind, path.suffix]()
     except UnicodeDecodeError as error:
         raise ProjectError(f"this is no UTF-8 text: {error.reason}", where=Where(path)) from error
+    return found if isinstance(found, tuple) else (found,)
 
 
 def _refuse_strays(root: Path) -> None:
     for contract in sorted(root.glob("*/**/*.odcs.yaml")):
-        if contract.relative_to(root).parts[0] not in ("sources", "tables"):
+        suffixes = _PROMISING.get(contract.relative_to(root).parts[0])
+        if suffixes is None:
             continue
         stem = contract.name.removesuffix(".odcs.yaml")
-        if not any((contract.parent / f"{stem}{s}").is_file() for s in (".yml", ".sql", ".py")):
-            beside = sorted({p.stem for p in contract.parent.iterdir() if p.suffix != ".yaml"})
+        if not any((contract.parent / f"{stem}{s}").is_file() for s in suffixes):
+            beside = sorted({p.stem for p in contract.parent.iterdir() if p.suffix in suffixes})
             raise ProjectError(
-                f"this contract stands beside no {stem}.yml or {stem}.sql",
+                f"this contract stands beside no {' or '.join(f'{stem}{s}' for s in suffixes)}",
                 where=Where(contract),
                 allowed=beside,
                 given=stem,
             )
 
 
-def _reads(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
+# Which files of a folder a contract may stand beside.
+_PROMISING: dict[str, tuple[str, ...]] = {
+    "sources": (".yml",), "tables": (".sql", ".py"), "features": (".py",),
+}  # fmt: skip
+
+
+def _reads(node: Node, nodes: Mapping[Name, Node], places: Mapping[Name, Path]) -> tuple[Name, ...]:
     match node:
         case Source():
             return ()
@@ -198,12 +234,15 @@ def _reads(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
         case Service():
             _refuse_missing(node.model, "model", nodes, _at(node, "model"))
             return (node.model,)
+        case Table(function=Function() as function):
+            where = Where(function.path, function.line)
+            return tuple(dict.fromkeys(_find(n, where, places) for n in function.inputs))
         case Table() | Features() | Outcome():
             found = (
                 _find(
                     f"{t.db}.{t.name}" if t.db else t.name,
                     Where(node.where.path, line_in(t)),
-                    nodes,
+                    places,
                 )
                 for t in tables_in(node.select)
                 if not (isinstance(node, Features) and t.name == "request")
@@ -211,7 +250,7 @@ def _reads(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
             return tuple(dict.fromkeys(found))
 
 
-def _refers(node: Node, nodes: Mapping[Name, Node]) -> tuple[Name, ...]:
+def _refers(node: Node, nodes: Mapping[Name, Path]) -> tuple[Name, ...]:
     contract = getattr(node, "contract", None)
     if contract is None:
         return ()
@@ -225,7 +264,7 @@ def _fed_by_services(nodes: Mapping[Name, Node]) -> list[Name]:
     return [Name(k, n.name) for k in kinds for n in nodes if n.kind is Kind.service]
 
 
-def _find(written: str, where: Where, nodes: Mapping[Name, Node]) -> Name:
+def _find(written: str, where: Where, nodes: Mapping[Name, Path]) -> Name:
     kind, dot, rest = written.rpartition(".")
     if dot and kind in ("predictions", "feedback"):
         name = Name(Kind(kind), rest)
@@ -236,7 +275,7 @@ def _find(written: str, where: Where, nodes: Mapping[Name, Node]) -> Name:
             return name
     else:
         both = [Name(Kind.table, rest), Name(Kind.source, rest)]
-        found = [n for n in both if n in nodes and where.path != nodes[n].where.path]
+        found = [n for n in both if n in nodes and where.path != nodes[n]]
         if len(found) > 1:
             raise ProjectError(
                 f"{written!r} is a table and a source", where=where, allowed=map(str, found)
@@ -274,7 +313,7 @@ def _refuse_cycles(reads: Mapping[Name, tuple[Name, ...]], nodes: Mapping[Name, 
 
 def _reading(node: Node, read: Name) -> Where:
     """Return where a node's SELECT names another node."""
-    if isinstance(node, Table | Features | Outcome):
+    if isinstance(node, Table | Features | Outcome) and not getattr(node, "function", None):
         for table in tables_in(node.select):
             if table.name == read.name:
                 return Where(node.where.path, line_in(table))
@@ -296,11 +335,17 @@ def _check(node: Node, schema: _Schema, columns: Mapping[Name, tuple[str, ...]])
         case Source():
             return node
         case Table():
-            select = _resolved(node, schema)
+            select, function = node.select, node.function
+            if function is None:
+                select = _resolved(node, schema)
+            else:
+                found = (schema.find(name, node.where) for name in function.inputs)
+                function = dataclasses.replace(function, inputs=tuple(found))
             refuse_columns(node.key, select.named_selects, "key", _at(node, "key"))
             if node.contract:
                 check_columns(node.contract, select.named_selects)
-            return dataclasses.replace(node, select=select)
+            static = _static(node, select, schema)
+            return dataclasses.replace(node, select=select, function=function, static=static)
         case Features():
             return _check_features(node, schema)
         case Outcome():
@@ -318,6 +363,21 @@ def _check(node: Node, schema: _Schema, columns: Mapping[Name, tuple[str, ...]])
             return node
         case Service():
             return node
+
+
+def _static(node: Table, select: exp.Select, schema: _Schema) -> frozenset[str]:
+    """Return the ids of the inputs that are declared static; the first in FROM cannot be."""
+    where, (_, *joined) = _at(node, "static"), (*relations(select).values(), "")
+    found = {name: schema.find(name, where) for name in sorted(node.static)}
+    for name, id_ in found.items():
+        if id_ not in joined:
+            raise ProjectError(
+                f"static: {name!r} is not joined here",
+                where=where,
+                allowed=[id_.partition(".")[2] for id_ in joined if id_],
+                given=name,
+            )
+    return frozenset(found.values())
 
 
 def _check_outcome(node: Outcome, schema: _Schema) -> Outcome:
@@ -370,10 +430,11 @@ class _Schema:
     """What the nodes read so far offer to those that come after them."""
 
     nodes: Mapping[Name, Node]
+    places: Mapping[Name, Path]  # the files of all nodes
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def find(self, written: str, where: Where) -> str:
-        return str(_find(written, where, self.nodes))
+        return str(_find(written, where, self.places))
 
 
 def _columns(node: Node) -> tuple[str, ...]:
@@ -396,6 +457,8 @@ def _print(
             columns = node.contract.columns
             types = {c.name: digest(c.type, *sorted(c.missing)) for c in columns}
             return _leaf(node.name, types, told)
+        case Table(function=Function() as function):
+            return _function_print(node, function, prints, root)
         case Table():
             return fingerprint(node.select, _inputs(node.select, prints), str(node.key))
         case Outcome() | Features():
@@ -425,12 +488,26 @@ def _model_print(
             used |= columns_in(features.select)
     used = {c for c in prints[node.target].columns if c in used}
     return digest(
-        code_fingerprint(node.path, root, undecorated="model"),
+        code_fingerprint(node.path, root, undecorated=("model",)),
         node.function,
         *(f"{what}={getattr(node, what)}" for what in ("metric", "holdout", "seed", "slices")),
         prints[node.target].of(used),
         *(f"{name}={prints[name].whole()}" for name in node.features),
     )
+
+
+def _function_print(
+    node: Table, function: Function, prints: Mapping[Name, Print], root: Path
+) -> Print:
+    """What a function does with its inputs is not known: all of them count, for each column."""
+    rows = digest(
+        code_fingerprint(node.where.path, root, undecorated=("table", "features")),
+        function.name,
+        *(f"{id_}={prints[Name.parse(id_)].whole()}" for id_ in function.inputs),
+        *function.frames,
+        str(node.key),
+    )
+    return Print(rows, {name: digest(rows, name, type_) for name, type_ in function.types.items()})
 
 
 def _inputs(select: exp.Select, prints: Mapping[Name, Print]) -> dict[str, Print]:

@@ -9,7 +9,7 @@ from lichen.core.errors import SourceError
 from lichen.ports.engine import Engine
 from lichen.ports.http import Server
 from lichen.ports.lake import Lake
-from lichen.ports.ledger import Ledger
+from lichen.ports.ledger import Ledger, State
 from lichen.ports.online import Online
 from lichen.ports.source import Connector
 from lichen.stages.sources.spec import CONNECTORS
@@ -37,6 +37,13 @@ def open_ledger(folder: Path) -> Ledger:
     from lichen.adapters.sqlite import SqliteLedger
 
     return SqliteLedger(folder / "ledger.db")
+
+
+def read_state(folder: Path) -> State:
+    """Return the state of a target's ledger, without what writing needs; empty where none is."""
+    from lichen.adapters.sqlite_state import state_of
+
+    return state_of(folder / "ledger.db")
 
 
 def open_connector(name: str) -> Connector:

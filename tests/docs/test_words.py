@@ -23,6 +23,7 @@ from lichen.stages.outcomes.spec import OutcomeSettings
 from lichen.stages.services.spec import ServiceSettings
 from lichen.stages.sources.spec import SourceSettings
 from lichen.stages.tables.spec import TableSettings
+from lichen.units.cases import CaseSettings, FileSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "words.md").read_text("utf-8")
 STORED = (Kind.predictions, Kind.feedback)
@@ -48,6 +49,7 @@ def _first_column(title: str) -> list[str]:
         ("Features", (FeaturesSettings,)),
         ("Outcomes", (OutcomeSettings,)),
         ("Services", (ServiceSettings,)),
+        ("Tests", (FileSettings, CaseSettings)),
     ],
 )
 def test_each_setting_is_told_once(title: str, settings: Sequence[type]) -> None:
@@ -59,6 +61,13 @@ def test_each_setting_of_a_model_is_told_once() -> None:
     assert _first_column("Models") == list(inspect.signature(lichen.model).parameters)
     for name in (*METRICS, *inspect.signature(lichen.auto).parameters):
         assert f"`{name}`" in section("Models")
+
+
+def test_each_setting_of_a_function_is_told() -> None:
+    told = _first_column("Functions")
+    for decorator in (lichen.table, lichen.features):
+        assert set(inspect.signature(decorator).parameters) <= set(told)
+    assert set(told) == set(inspect.signature(lichen.features).parameters)
 
 
 def test_each_system_column_is_told() -> None:

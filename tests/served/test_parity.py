@@ -22,7 +22,7 @@ from sqlglot import exp
 from lichen.core.names import Name
 from lichen.core.sql import parse_expression, rel, text
 from lichen.core.time import Instant
-from lichen.loop import Loop
+from lichen.loop import Loop, open_loop
 from lichen.stages.context import Shelf
 from lichen.stages.models.ask import Inquiry, asked, relations_of
 from lichen.stages.services.compile import in_memory
@@ -174,3 +174,24 @@ def test_memory_holds_less_than_the_tables(loop: Loop) -> None:
         kept = text(exp.select("_row").from_(rel(in_memory(node))))
         assert 0 < len(draft.ask(kept, {})) < rows[node] / 3
     draft.abandon()
+
+
+def test_memory_follows_a_source_that_gains_a_column(loop: Loop) -> None:
+    state = OnlineState(
+        loop.inquiry(Name.parse("models.late")), open_online(), loop.engine, HORIZON
+    )
+    rng = random.Random(3)
+    check(loop, state, pinned(loop, depot.NOW), rng)
+    contract = loop.project.root / "sources/scans.odcs.yaml"
+    said = contract.read_text()
+    belt = next(line for line in said.splitlines() if "belt" in line)
+    contract.write_text(said.replace(belt, f"{belt}\n{belt.replace('belt', 'ramp')}"))
+    for path in (loop.project.root / "feeds/scans").iterdir():
+        lines = path.read_text().splitlines()
+        path.write_text(
+            "\n".join([f"{lines[0]},ramp", *(f"{line},1" for line in lines[1:])]) + "\n"
+        )
+    again = open_loop(loop.project.root)
+    again.run("sources.scans", now=depot.NOW)
+    assert "ramp" in dict(again.published()["sources.scans"].facts["columns"])
+    assert check(again, state, pinned(again, depot.NOW), rng).memory > 20

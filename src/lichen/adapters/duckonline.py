@@ -55,6 +55,15 @@ class _Draft:
         self._session, self._still, self._open = session, still, True
         session.cursor.execute("begin")
 
+    def forget(self) -> None:
+        """Hold nothing: what is held next may have other columns."""
+        with _said():
+            for (name,) in self._session.run(
+                "select table_name from duckdb_tables() where not temporary"
+            ):
+                self._session.run(f"drop table main.{_quoted(name)}")
+            self._session.held.clear()
+
     def hold(self, name: str, question: str, given: Relations) -> None:
         """Make the answer the whole of a held relation."""
         session, table = self._session, f"main.{_quoted(name)}"
@@ -72,11 +81,13 @@ class _Draft:
     def extend(self, name: str, question: str, given: Relations) -> None:
         """Add the answer's rows to a held relation."""
         with _said(), self._session.seeing(given):
-            self._session.run(f"insert into main.{_quoted(name)} {question}")
+            self._session.run(f"insert into main.{_quoted(name)} {question}", again=not given)
 
     def ask(self, question: str, given: Relations) -> Table:
         """Return the answer in this state as an Arrow table."""
         with _said(), self._session.seeing(given):
+            if not given:
+                return self._session.arrow(question)
             return Table.from_arrow(self._session.cursor.sql(question))
 
     def commit(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import socket
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
+from lichen.adapters.sqlite_state import publication, read, record, request
 from lichen.core.errors import LedgerError
 from lichen.core.steps import Request, Seen
 from lichen.core.time import Instant, instant, iso, wall
@@ -112,35 +114,9 @@ class SqliteLedger:
 
     def state(self) -> State:
         with self._engine.connect() as db:
-            done = _newest(db, ("done",))
-            tried = _newest(db, ("blocked", "failed"))
-            open_ = db.execute(
-                sa.select(_RECORDS).where(_RECORDS.c.state == "intended").order_by(_RECORDS.c.id)
-            )
-            files: dict[str, dict[str, Seen]] = {}
-            for row in db.execute(sa.select(_FILES)):
-                seen = Seen(path=row.path, size=row.size, mtime_ns=row.mtime_ns, sha256=row.sha256)
-                files.setdefault(row.source, {})[row.path] = seen
-            return State(
-                done=done,
-                tried={
-                    node: record
-                    for node, record in tried.items()
-                    if node not in done or record.id > done[node].id
-                },
-                open=tuple(_record(row) for row in open_),
-                files=files,
-                publication=_last_publication(db),
-                clock=_clock(db),
-                requests=tuple(
-                    _request(row)
-                    for row in db.execute(
-                        sa.select(_REQUESTS)
-                        .where(_REQUESTS.c.answered.is_(None))
-                        .order_by(_REQUESTS.c.id)
-                    )
-                ),
-            )
+            connection = db.connection.driver_connection
+            assert isinstance(connection, sqlite3.Connection)
+            return read(connection)
 
     def begin(self, run: str, now: Instant) -> None:
         lock = _locked(self._path.with_suffix(".lock"))
@@ -258,12 +234,12 @@ class SqliteLedger:
             row = db.execute(sa.select(_RECORDS).where(_RECORDS.c.id == id_)).one_or_none()
         if row is None:
             raise LedgerError(f"the ledger holds no record {id_}")
-        return _record(row)
+        return record(row)
 
     def history(self, node: str) -> tuple[Record, ...]:
         query = sa.select(_RECORDS).where(_RECORDS.c.node == node).order_by(_RECORDS.c.id)
         with self._engine.connect() as db:
-            return tuple(_record(row) for row in db.execute(query))
+            return tuple(record(row) for row in db.execute(query))
 
     def publication(self, id_: int | None = None) -> Publication | None:
         """Return a set of pins; the newest one is cheap enough for every request of a service."""
@@ -295,7 +271,7 @@ class SqliteLedger:
     def asked(self, node: str) -> tuple[tuple[Request, int | None], ...]:
         query = sa.select(_REQUESTS).where(_REQUESTS.c.node == node).order_by(_REQUESTS.c.id)
         with self._engine.connect() as db:
-            return tuple((_request(row), row.answered) for row in db.execute(query))
+            return tuple((request(row.id, row.body), row.answered) for row in db.execute(query))
 
     def _run(self) -> str:
         if self._held is None:
@@ -328,34 +304,6 @@ def _begin(connection: sa.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _newest(db: sa.Connection, states: tuple[str, ...]) -> dict[str, Record]:
-    newest = (
-        sa.select(sa.func.max(_RECORDS.c.id))
-        .where(_RECORDS.c.state.in_(states))
-        .group_by(_RECORDS.c.node)
-    )
-    rows = db.execute(sa.select(_RECORDS).where(_RECORDS.c.id.in_(newest)))
-    return {row.node: _record(row) for row in rows}
-
-
-def _record(row: Any) -> Record:
-    return Record(
-        id=row.id,
-        run=row.run,
-        step=row.step,
-        node=row.node,
-        sequence=row.sequence,
-        now=instant(row.now),
-        state=row.state,
-        body=msgspec.json.decode(row.body),
-        facts=msgspec.json.decode(row.facts),
-        findings=msgspec.json.decode(row.findings),
-        commits={k: (v[0], v[1]) for k, v in msgspec.json.decode(row.commits).items()},
-        error=row.error,
-        seconds=row.seconds,
-    )
-
-
 def _a_run(
     row: Any, steps: Sequence[tuple[str, str]], publication: int | None, *, writes: bool
 ) -> Run:
@@ -372,11 +320,6 @@ def _a_run(
     )
 
 
-def _request(row: Any) -> Request:
-    request: Request = msgspec.json.decode(row.body, type=Request)
-    return msgspec.structs.replace(request, id=row.id)
-
-
 def _last_publication(db: sa.Connection) -> Publication | None:
     query = sa.select(_PUBLICATIONS).order_by(_PUBLICATIONS.c.id.desc()).limit(1)
     return _pins(db.execute(query).one_or_none())
@@ -388,10 +331,7 @@ def _publication(db: sa.Connection, id_: int) -> Publication | None:
 
 
 def _pins(row: Any) -> Publication | None:
-    if row is None:
-        return None
-    pins = msgspec.json.decode(row.pins, type=dict[str, int])
-    return Publication(id=row.id, run=row.run, now=instant(row.now), pins=pins)
+    return None if row is None else publication(row)
 
 
 def _clock(db: sa.Connection) -> Instant | None:

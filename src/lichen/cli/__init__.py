@@ -24,6 +24,7 @@ VERBS = {
     "query": "Ask one SELECT of what is published.",
     "diff": "Compare two versions of a node.",
     "quarantine": "List what is held back, release it, or judge it again after a fix.",
+    "test": "Run the tests of nodes: given rows in, expected rows out; touches nothing.",
     "serve": "Answer over HTTP, as a process of its own, until it is told to end.",
     "predict": "Answer as a service would, in this process.",
     "why": "Say where a prediction, a node, a column or a row comes from.",

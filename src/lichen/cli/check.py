@@ -16,9 +16,11 @@ def check(*, options: Options = USUAL) -> int:
     """
     from lichen.core.names import Kind
     from lichen.project import read_project
+    from lichen.units.cases import read_cases
 
     root = Path(options.folder).absolute()
     project = read_project(root)
+    read_cases(project)
     if options.target not in project.targets:
         raise ProjectError(
             f"there is no target {options.target!r}",

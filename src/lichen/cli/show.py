@@ -36,7 +36,8 @@ def show(
 
     --json: one object. Always {"node", "kind", "file", "inputs", "downstream", "state", "version",
     "now", "run", "stale_because_of", "last_attempt", "settings"}; a table or source adds "rows",
-    "versions", "schema", "contract", "findings", "quarantine" and with --rows "current";
+    "versions", "schema", "contract", "findings", "quarantine", with --rows "current", and a table
+    "lineage" ("row", or "table" where a function made it);
     features and outcomes "columns"; a model "metrics": {NAME: {"value", "low", "high"}} on the
     holdout, "baseline", "plain", "candidates", "cutoff", "card"; a service "serving",
     "decision", "reason". Without a node: {"project", "now", "rows", "quarantine", "warnings",
@@ -122,9 +123,10 @@ def _head(told: Mapping[str, Any]) -> None:
     inputs = [
         i["node"] + (f" (version {i['version']})" if i["version"] else "") for i in told["inputs"]
     ]
+    by_table = " (by a function: lineage goes by table)"
     lines = {
         "file": told["file"],
-        "reads": ", ".join(inputs),
+        "reads": ", ".join(inputs) + (by_table if told.get("lineage") == "table" else ""),
         "read by": some(told["downstream"], 6),
     }
     _lines(lines)

@@ -27,7 +27,7 @@ def why(what: str, *, options: Options = USUAL) -> int:
     tables.NAME:KEY         a row: its versions over time, and the source rows of each
 
     --json: {"node", "version", "inputs": [the same, …]} and, where they apply, "rows", "values",
-    "files", "columns", "reason", "reproduced", "differences"
+    "files", "columns", "lineage", "reason", "reproduced", "differences"
 
     Parameters
     ----------
@@ -89,6 +89,8 @@ def _lines(told: Told) -> Iterator[tuple[str, str]]:
         yield "", _values(told["values"])
     if "now" in told and "rows_stored" in told:
         yield CALM, f"as of {told['now']}, because {told['reason']}"
+        if "function" in told:
+            yield CALM, f"by the function {told['function']}: lineage goes by table"
     elif told.get("reason") and "trained_at" not in told:
         yield CALM, str(told["reason"])
     yield from _rows(told.get("rows", ()))

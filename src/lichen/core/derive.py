@@ -12,7 +12,6 @@ from typing import Literal
 
 from sqlglot import exp
 from sqlglot.errors import OptimizeError
-from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
 from lichen.core.errors import TableError, Where
@@ -101,6 +100,8 @@ def qualified(
         name: {column.lower(): "unknown" for column in columns_of(query)}
         for name, query in inputs.items()
     }
+    from sqlglot.optimizer.qualify import qualify  # slow to load, and not every plan needs it
+
     try:
         tree = qualify(
             tree, dialect=DIALECT, schema=MappingSchema(schema, dialect=DIALECT, normalize=False)

@@ -7,20 +7,34 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
-from importlib import metadata
 from pathlib import Path
 
+from lichen.core.decorated import called
 from lichen.core.errors import ProjectError, Where
 from lichen.core.fingerprint import digest
 
 
-def code_fingerprint(path: Path, root: Path, *, undecorated: str = "") -> str:
+def code_fingerprint(path: Path, root: Path, *, undecorated: tuple[str, ...] = ()) -> str:
     """Return the fingerprint of a module and of the project modules that it imports.
 
     Docstrings and formatting do not count; the versions of imported distributions do. It may
-    change too often, never too rarely. Decorators called `undecorated` do not count either: their
-    settings are read by themselves.
+    change too often, never too rarely. Decorators called one of `undecorated` do not count either:
+    their settings are read by themselves.
     """
+    seen, outside = _followed(path, root, undecorated)
+    code = [f"{p.relative_to(root)}:{text}" for p, text in sorted(seen.items())]
+    return digest(*code, *_versions(outside))
+
+
+def modules_of(path: Path, root: Path) -> tuple[Path, ...]:
+    """Return a module's file and those of the project's modules that it imports, all the way."""
+    return tuple(sorted(_followed(path, root, ())[0]))
+
+
+def _followed(
+    path: Path, root: Path, undecorated: tuple[str, ...]
+) -> tuple[dict[Path, str], set[str]]:
+    """Return what the project's modules that one leads to say, and what else is imported."""
     seen: dict[Path, str] = {}
     outside: set[str] = set()
     todo = [path]
@@ -36,14 +50,13 @@ def code_fingerprint(path: Path, root: Path, *, undecorated: str = "") -> str:
                 todo.append(found)
             else:
                 outside.add(imported.split(".")[0])
-    code = [f"{p.relative_to(root)}:{text}" for p, text in sorted(seen.items())]
-    return digest(*code, *_versions(outside))
+    return seen, outside
 
 
 @lru_cache(maxsize=1_000)
 def _said(
     module: Path,
-    undecorated: str,
+    undecorated: tuple[str, ...],
     as_of: tuple[int, int],  # noqa: ARG001 - when to read it again
 ) -> tuple[str, frozenset[str]]:
     """What the code of one file says, and the modules that it imports."""
@@ -55,10 +68,10 @@ def _said(
     return ast.dump(_bare(tree, undecorated)), frozenset(_imports(tree))
 
 
-def _bare(tree: ast.Module, undecorated: str) -> ast.Module:
+def _bare(tree: ast.Module, undecorated: tuple[str, ...]) -> ast.Module:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
-            node.decorator_list = [d for d in node.decorator_list if _called(d) != undecorated]
+            node.decorator_list = [d for d in node.decorator_list if called(d) not in undecorated]
         body = getattr(node, "body", None)
         if not isinstance(body, list) or not body:
             continue
@@ -71,11 +84,6 @@ def _bare(tree: ast.Module, undecorated: str) -> ast.Module:
         ):
             node.body = body[1:] or [ast.Pass()]
     return tree
-
-
-def _called(decorator: ast.expr) -> str:
-    called = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
 
 
 def _imports(tree: ast.Module) -> set[str]:
@@ -102,6 +110,8 @@ def _project_file(name: str, module: Path, root: Path) -> Path | None:
 
 
 def _versions(modules: set[str]) -> list[str]:
+    from importlib import metadata
+
     outside = (m for m in modules if m and m not in sys.stdlib_module_names)
     names = {name for module in outside for name in _owners(module)}
     return sorted(f"{name}=={metadata.version(name)}" for name in names)
@@ -113,6 +123,8 @@ def _owners(module: str) -> Sequence[str]:
     Asking for them all reads the file list of everything that is installed, so a distribution of
     the module's own name is asked first, and believed if it holds the module.
     """
+    from importlib import metadata
+
     with suppress(metadata.PackageNotFoundError):
         files = metadata.distribution(module).files or []
         tops = {file.parts[0] for file in files}
@@ -123,4 +135,6 @@ def _owners(module: str) -> Sequence[str]:
 
 @cache
 def _all_owners() -> Mapping[str, Sequence[str]]:
+    from importlib import metadata
+
     return metadata.packages_distributions()

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from sqlglot import exp
 from sqlglot.errors import OptimizeError
-from sqlglot.optimizer.qualify import qualify
 
 from lichen.core.errors import LichenError, Where
 from lichen.core.sql import DIALECT, SYSTEM, tables_in
@@ -23,6 +22,8 @@ def resolve(
     `find` turns a name as written in FROM into a relation's id, or raises. An unknown column is a
     LichenError with its line, the columns that exist and the nearest of them.
     """
+    from sqlglot.optimizer.qualify import qualify  # slow to load, and not every plan needs it
+
     tree = select.copy()
     for table in list(tables_in(tree)):
         name = f"{table.db}.{table.name}" if table.db else table.name
@@ -32,7 +33,7 @@ def resolve(
         table.set("this", exp.to_identifier(id_, quoted=True))
         table.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
     _refuse_unknown(tree, path, schema)
-    known = {id_: dict.fromkeys(columns, "unknown") for id_, columns in schema.items()}
+    known = {t.name: dict.fromkeys(schema[t.name], "unknown") for t in tables_in(tree)}
     try:
         qualified = qualify(tree, schema=known, dialect=DIALECT)  # type: ignore[arg-type]
     except OptimizeError as error:

@@ -26,6 +26,7 @@ from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.spec import Outcome
 from lichen.stages.services.tables import columns_of
 from lichen.stages.sources.spec import Source
+from lichen.stages.tables.function import Function
 from lichen.stages.tables.spec import Table
 
 _CLAUSES = ("where", "group", "having", "qualify", "distinct", "order", "limit", "offset")
@@ -61,6 +62,8 @@ class _Lineage:
         match node:
             case Source():
                 return self._of_source(node, leaf.column)
+            case Table(function=Function()):
+                return self._given(node, leaf.column)
             case Table():
                 return self._of_select(node.select, name, leaf.column, node.where, {})
             case Features():
@@ -84,6 +87,21 @@ class _Lineage:
             "contract": _near(source.contract.path, self.project),
         }
         return Origin(str(source.name), None, (), told)
+
+    def _given(self, table: Table, written: str) -> Origin:
+        """Return a column that a function gives: of what, only the function knows."""
+        assert table.function is not None
+        column = _known(written, table.select.named_selects, table.name, table.where)
+        told = {
+            "column": column,
+            "type": table.function.types[column],
+            **self._promised(table.name, column),
+            "lineage": "table",
+            "reason": f"given by the function {table.function.name}: lineage goes by table, and "
+            "not by column",
+        }
+        inputs = tuple(Origin(node, None) for node in table.function.inputs)
+        return Origin(str(table.name), None, inputs, told)
 
     def _of_select(
         self, select: exp.Select, name: Name, written: str, where: Where, decided: Mapping[str, Any]

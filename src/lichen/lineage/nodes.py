@@ -64,6 +64,8 @@ def _stored(record: Record) -> dict[str, Any]:
     facts = record.facts
     told = {"now": record.now, "run": record.run, "reason": record.body.get("reason")}
     told |= {"rows_stored": facts.get("rows"), "rows_added": facts.get("added")}
+    if function := record.body.get("function"):
+        told |= {"lineage": "table", "function": function}
     if facts.get("held_back"):
         told["held_back"] = facts["held_back"]
     if record.node in record.commits:

@@ -81,6 +81,8 @@ def prepared(archive: Archive, record: Record) -> dict[str, Any]:
 
 
 def _table(archive: Archive, record: Record, rows: Sequence[Row]) -> Origin:
+    if record.body.get("function"):
+        return _by_function(archive, record, rows)
     traced = [row for row in rows if row.origin is not None]
     made: dict[tuple[str, int], dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
     if traced:
@@ -104,6 +106,24 @@ def _table(archive: Archive, record: Record, rows: Sequence[Row]) -> Origin:
     extra: dict[str, Any] = {"rows": shown}
     if not exact:
         extra |= {"exact": False, "reason": "more rows are named than decided: see the definition"}
+    return Origin(record.node, record.sequence, tuple(inputs), extra)
+
+
+def _by_function(archive: Archive, record: Record, rows: Sequence[Row]) -> Origin:
+    """Return rows that a function gave, with the tables that it was given: it hides the rest."""
+    builds = [archive.record(record.node, at) for at in sorted({row.commit for row in rows})]
+    read = {(n, at): b.now for b in builds for n, at in b.facts["inputs"].items()}
+    inputs = [
+        Origin(node, at, (), {"reason": f"all of its rows that were current at {iso(now)}"})
+        for (node, at), now in read.items()
+    ]
+    extra = {
+        "rows": [_shown(row) for row in rows],
+        "exact": False,
+        "lineage": "table",
+        "reason": f"given by the function {record.body['function']}: lineage goes by table, "
+        "and not by row",
+    }
     return Origin(record.node, record.sequence, tuple(inputs), extra)
 
 

@@ -12,6 +12,9 @@ from lichen.ports.engine import Relations
 class Draft(Protocol):
     """The next state of the held relations, which nobody else sees before it is committed."""
 
+    def forget(self) -> None:
+        """Hold nothing: what is held next may have other columns."""
+
     def hold(self, name: str, question: str, given: Relations) -> None:
         """Make the answer the whole of a held relation.
 

@@ -26,6 +26,7 @@ from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.spec import Outcome
 from lichen.stages.services.spec import Service
 from lichen.stages.sources.spec import Source
+from lichen.stages.tables.function import Function
 from lichen.stages.tables.spec import Table
 
 EXAMPLES = 3  # rows shown of each rule that holds rows back
@@ -55,6 +56,8 @@ def show(
             told |= _made(record)
         case _:
             told |= _stored(name, node, library, at, rows)
+    if isinstance(node, Table):
+        told["lineage"] = "row" if node.function is None else "table"
     return told
 
 
@@ -229,6 +232,8 @@ def _spelled(value: Any) -> Any:
             return short(value)
         case Name():
             return str(value)
+        case Function():
+            return value.name
         case tuple() | frozenset() | list():
             items = sorted(value) if isinstance(value, frozenset) else value
             return [_spelled(item) for item in items]

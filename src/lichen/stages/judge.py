@@ -99,7 +99,8 @@ def among(rule: Rule, *columns: str) -> Rule:
     return dataclasses.replace(rule, column=words, columns=(*rule.columns, *columns, STANDS))
 
 
-def _stands() -> exp.Expr:
+def stands() -> exp.Expr:
+    """Return the column that is true for the newest of the judged rows of a key."""
     later = exp.Window(
         this=exp.Lead(this=col("_row")), partition_by=[col("_key")], order=ordered("_row")
     )
@@ -165,7 +166,7 @@ def _scanned(
 
 def _rows(scan: Scan, node: str, copies: str) -> exp.Select:
     users = (col(c.name) for c in scan.columns)
-    rows = exp.select(*users, _stands()).from_(rel("_staged_rows"))
+    rows = exp.select(*users, stands()).from_(rel("_staged_rows"))
     if not copies:
         return rows
     return rows.where(exp.not_(col("_row").isin(query=written(copies, node))))

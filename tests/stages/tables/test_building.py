@@ -21,15 +21,21 @@ TABLES = {
     "moving": "/* key: w */ select k * 10 + v as w, v from s",
     "joined": "/* key: k */ select a.k, a.v, b.v as w from s a left join r b using (k)",
     "met": "/* key: k */ select a.k, a.v + b.v as v from s a join r b using (k) where a.v <> b.v",
+    "pairs": "select a.k, b.k as j from s a join r b on a.v = b.v and a.k // 10 = b.k // 10",
+    "chain": "select a.k, b.v as w, c.v as x from s a "
+    "left join r b on b.k = a.k // 10 * 10 + a.v % 4 "
+    "left join q c on c.k = b.k // 10 * 10 + b.v % 4",
     "grouped": "select k // 10 as lane, v % 3 as g, count(*) as n from s group by 1, 2",
 }
 Rows = dict[int, int]
 _FILE = st.dictionaries(st.integers(0, 3), st.integers(0, 5), max_size=4)
-_LANE = st.lists(st.tuples(_FILE, _FILE), min_size=RUNS, max_size=RUNS)
+_LANE = st.lists(st.tuples(_FILE, _FILE, _FILE), min_size=RUNS, max_size=RUNS)
 
 
-def expected(table: str, s: Rows, r: Rows) -> list[tuple[Any, ...]]:
+def expected(table: str, s: Rows, r: Rows, q: Rows) -> list[tuple[Any, ...]]:
     """Say in Python what a table's SELECT says."""
+    then = {k: k // 10 * 10 + v % 4 for k, v in s.items()}
+    last = {k: j // 10 * 10 + r[j] % 4 for k, j in then.items() if j in r}
     groups = [(k // 10, v % 3) for k, v in s.items()]
     said: dict[str, list[tuple[Any, ...]]] = {
         "filtered": [(k, v + 1) for k, v in s.items() if v > 2],
@@ -37,6 +43,10 @@ def expected(table: str, s: Rows, r: Rows) -> list[tuple[Any, ...]]:
         "moving": [(k * 10 + v, v) for k, v in s.items()],
         "joined": [(k, v, r.get(k)) for k, v in s.items()],
         "met": [(k, v + r[k]) for k, v in s.items() if k in r and v != r[k]],
+        "pairs": [
+            (k, j) for k, v in s.items() for j, w in r.items() if v == w and k // 10 == j // 10
+        ],
+        "chain": [(k, r.get(then[k]), q.get(last.get(k, -1))) for k in s],
         "grouped": [(*group, groups.count(group)) for group in set(groups)],
     }
     return sorted(said[table], key=repr)
@@ -53,10 +63,10 @@ def month(number: int, day: int = 1) -> str:
 @settings(max_examples=1, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(lanes=st.lists(_LANE, min_size=LANES, max_size=LANES))
 def test_what_is_appended_says_what_a_full_build_says_at_every_moment(
-    tmp_path_factory: pytest.TempPathFactory, lanes: list[list[tuple[Rows, Rows]]]
+    tmp_path_factory: pytest.TempPathFactory, lanes: list[list[tuple[Rows, Rows, Rows]]]
 ) -> None:
     project = SmallProject(tmp_path_factory.mktemp("tables"))
-    for name in "sr":
+    for name in "srq":
         project.source(name, COLUMNS, "key: k\n")
     for name, select in TABLES.items():
         project.write(f"tables/{name}.sql", select)
@@ -64,9 +74,9 @@ def test_what_is_appended_says_what_a_full_build_says_at_every_moment(
     for run in range(RUNS):
         now = tuple(
             {lane * 10 + k: v for lane, runs in enumerate(lanes) for k, v in runs[run][i].items()}
-            for i in (0, 1)
+            for i in (0, 1, 2)
         )
-        for name, held in zip("sr", now, strict=True):
+        for name, held in zip("srq", now, strict=True):
             project.csv(f"feeds/{name}/a.csv", "k,v", held.items())
         done = [e for e in project.run(month(run + 1)) if isinstance(e.step, Build)]
         assert all(isinstance(e.result, Done) for e in done)
@@ -74,18 +84,80 @@ def test_what_is_appended_says_what_a_full_build_says_at_every_moment(
             appended = {
                 e.step.node for e in done if isinstance(e.step, Build) and not e.step.replace
             }
-            assert appended <= {f"tables.{n}" for n in ("filtered", "keyless", "moving", "grouped")}
+            assert appended == {e.step.node for e in done}
         history.append(now)
     anew = [name for name in TABLES if name != "grouped"]  # that one reads the rows of its moment
     for name in anew:
         project.write(f"tables/{name}_anew.sql", TABLES[name])
     project.run(month(RUNS))
-    for run, (s, r) in enumerate(history, start=1):
+    for run, now in enumerate(history, start=1):
         for name in TABLES:
-            said = expected(name, s, r)
+            said = expected(name, *now)
             assert rows(project, f"tables.{name}", month(run, 15)) == said, (name, run)
             if name in anew:
                 assert rows(project, f"tables.{name}_anew", month(run, 15)) == said, (name, run)
+
+
+_LATE = st.lists(  # (key, value, month in which it was known), as they land run by run
+    st.dictionaries(st.integers(0, 5), st.tuples(st.integers(0, 3), st.integers(1, 9)), max_size=4),
+    min_size=RUNS,
+    max_size=RUNS,
+)
+JOINS = {
+    "left": "select a.k, a.v, b.k as j, b.v as w from s a left join r b on a.v = b.v "
+    "and a.lane = b.lane",
+    "inner": "/* key: k */ select a.k, b.v as w from s a join r b on a.k = b.k and b.v > 0",
+    "moves": "/* key: w */ select a.lane * 10 + b.v as w, a.k from s a join r b on a.k = b.k "
+    "where a.v = 0 and a.k % 10 = 0",
+    "chosen": "select a.k, b.v as w from s a left join r b on a.k = b.k where b.v <> 1 or a.v = 2",
+}
+
+
+@settings(max_examples=1, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(lanes=st.lists(st.tuples(_LATE, _LATE), min_size=2 * LANES, max_size=2 * LANES))
+def test_a_join_heeds_what_lands_after_later_rows(
+    tmp_path_factory: pytest.TempPathFactory, lanes: list[tuple[Any, Any]]
+) -> None:
+    """A back-fill brings rows that were known before others that are there already."""
+    project = SmallProject(tmp_path_factory.mktemp("late"))
+    columns = {**COLUMNS, "lane": "bigint", "at": "timestamptz"}
+    for name in "sr":
+        project.source(name, columns, "key: k\nknown_at: at\nbackfill_until: 2030-01-01\n")
+    for name, select in JOINS.items():
+        project.write(f"tables/{name}.sql", select)
+    for run in range(RUNS):
+        for i, name in enumerate("sr"):
+            held = [
+                (lane * 10 + k, v, lane, month(known))
+                for lane, runs in enumerate(lanes)
+                for k, (v, known) in runs[i][run].items()
+            ]
+            project.csv(f"feeds/{name}/{run}.csv", "k,v,lane,at", held)
+        done = [e for e in project.run(month(run + 1)) if isinstance(e.step, Build)]
+        assert {type(e.result) for e in done} <= {Done}
+        assert not run or not any(e.step.replace for e in done if isinstance(e.step, Build))
+    for name, select in JOINS.items():
+        project.write(f"tables/{name}_anew.sql", select)
+    project.run(month(RUNS))
+    for day in (month(number, 15) for number in range(1, 12)):
+        for name in JOINS:
+            said, anew = (rows(project, f"tables.{n}", day) for n in (name, f"{name}_anew"))
+            assert said == anew, (name, day)
+
+
+def test_a_static_input_builds_nothing_and_is_joined_as_it_is(project: SmallProject) -> None:
+    project.source("r", COLUMNS, "key: k\n")
+    project.csv("feeds/r/a.csv", "k,v", [(1, 1), (2, 2)])
+    project.write(
+        "tables/t.sql",
+        "/*\nkey: k\nstatic: [r]\n*/ select a.k, b.v as w from s a left join r b using (k)",
+    )
+    project.run(month(1))
+    project.csv("feeds/r/a.csv", "k,v", [(1, 7), (2, 8)])
+    assert {e.step.node for e in project.run(month(2))} == {"sources.r", "publication"}
+    project.csv("feeds/s/a.csv", "k,v", [(1, 11), (2, 10), (3, 30)])
+    project.run(month(3))
+    assert rows(project, "tables.t", month(4)) == [(1, 7), (2, 2), (3, None)]
 
 
 @pytest.fixture

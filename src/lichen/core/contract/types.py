@@ -60,6 +60,26 @@ def type_of(item: Item, where: Where) -> str:
     return _FORMATS.get(options.format or "", _LOGICAL[item.logical_type])
 
 
+def storable(text: str, column: str, where: Where) -> str:
+    """Return DuckDB's spelling of a type as a user wrote it; raises TableError.
+
+    >>> from pathlib import Path
+    >>> storable("double", "temp", Where(Path("t.py")))
+    'DOUBLE'
+    """
+    if (physical := _physical(text, where)) is not None:
+        return physical
+    raise TableError(
+        f"{column}: there is no type {text!r}",
+        where=where,
+        allowed=[*map(str.lower, (*sorted(NUMBERS), "DECIMAL(18, 4)")), *_OTHERS],
+        given=text.lower(),
+    )
+
+
+_OTHERS = ("varchar", "boolean", "date", "timestamptz", "blob")
+
+
 def is_number(type_: str) -> bool:
     """Return whether a type is numeric.
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlglot import exp
 
-from lichen.core.errors import ModelError, Where
+from lichen.core.errors import ModelError
+from lichen.core.pyrun import call
 from lichen.core.sql import col
 from lichen.core.steps import Done, Result, Train
 from lichen.core.time import Instant, iso
@@ -134,29 +133,16 @@ def load_version(
 
 def _recipe(inquiry: Inquiry, root: Path) -> Any:
     """Import the model's file and call its function with the names of its features."""
-    model = inquiry.model
-    spec = importlib.util.spec_from_file_location(f"lichen_model_{model.path.stem}", model.path)
-    if spec is None or spec.loader is None:
-        raise ModelError("this file cannot be run as Python", where=model.where)
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(root))
-    try:
-        spec.loader.exec_module(module)
-        return getattr(module, model.function)(*(f.name.name for f in inquiry.features))
-    except Exception as error:
-        trace, line = error.__traceback__, 0
-        while trace is not None:
-            if trace.tb_frame.f_code.co_filename == str(model.path):
-                line = trace.tb_lineno
-            trace = trace.tb_next
-        raise ModelError(
-            f"the model's function did not finish: {type(error).__name__}: {error}",
-            where=Where(model.path, line),
-            hint="it is called with the names of its features, and returns auto(…) or a "
-            "scikit-learn estimator",
-        ) from error
-    finally:
-        sys.path.remove(str(root))
+    return call(
+        inquiry.model.path,
+        inquiry.model.function,
+        root,
+        [features.name.name for features in inquiry.features],
+        what="the model's function",
+        error=ModelError,
+        hint="it is called with the names of its features, and returns auto(…) or a "
+        "scikit-learn estimator",
+    )
 
 
 def _train(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
+from lichen.core.decorated import read_decorated
 from lichen.core.errors import ModelError, Where, placed
 from lichen.core.names import Kind, Name
-from lichen.core.settings import Lines
+from lichen.core.settings import Lines, line_of
 from lichen.core.time import duration
 
 
@@ -22,6 +21,11 @@ class Retrain:
     age: timedelta | None = None
     labels: int | None = None
     fall: bool = False
+
+    @property
+    def looks(self) -> bool:
+        """Return whether it depends on how the model does, which has to be measured."""
+        return self.fall or self.labels is not None
 
 
 @dataclass(frozen=True)
@@ -45,18 +49,21 @@ class Model:
 
 def read_model(path: Path, name: Name) -> Model:
     """Read `models/NAME.py` by its syntax tree, without importing it."""
-    function, call = _decorated(path)
-    settings = _arguments(call, path)
+    found = read_decorated(path, "model", _ALLOWED, ModelError, _HINT)
+    function, settings = found.function, found.settings
+    # Features that are arguments stand where the function does.
+    lines = {"$.features": function.lineno} | found.lines
     for key, value in settings.items():
-        _refuse(key, value, Where(path, _line(call, key)))
+        _refuse(key, value, Where(path, line_of(lines, f"$.{key}")))
     for key in ("target", "metric"):
         if key not in settings:
             raise ModelError(
-                f'@model needs {key}="…"', where=Where(path, call.lineno), allowed=_ALLOWED
+                f'@model needs {key}="…"', where=Where(path, lines["$"]), allowed=_ALLOWED
             )
     written = settings.get("features", [argument.arg for argument in function.args.args])
-    holdout, retrain = settings.get("holdout", 0.2), Where(path, _line(call, "retrain"))
-    with placed(Where(path, _line(call, "holdout")), "holdout"):
+    holdout = settings.get("holdout", 0.2)
+    retrain = Where(path, line_of(lines, "$.retrain"))
+    with placed(Where(path, line_of(lines, "$.holdout")), "holdout"):
         kept_out = duration(holdout) if isinstance(holdout, str) else float(holdout)
     with placed(retrain, "retrain"):
         when = _retrain(settings.get("retrain"), retrain)
@@ -73,7 +80,7 @@ def read_model(path: Path, name: Name) -> Model:
         retrain=when,
         margin=float(settings.get("margin", 0.0)),
         seed=int(settings.get("seed", 0)),
-        lines=_lines(function, call),
+        lines={**lines, "$": function.lineno},
     )
 
 
@@ -83,6 +90,10 @@ _SETTINGS: dict[str, tuple[type, ...]] = {
     "margin": (int, float), "seed": (int,),
 }  # fmt: skip
 _ALLOWED = tuple(_SETTINGS)
+_HINT = (
+    'write @model(target="OUTCOME", metric="roc_auc") above a function that returns auto(...) or a '
+    "scikit-learn estimator"
+)
 _WORDS = {
     str: "a text", list: "a list", tuple: "a tuple", int: "a whole number", float: "a number",
     dict: "a dict",
@@ -99,57 +110,6 @@ def _refuse(key: str, value: object, where: Where) -> None:
 
 def _texts(written: str | Sequence[object]) -> tuple[str, ...]:
     return (written,) if isinstance(written, str) else tuple(map(str, written))
-
-
-def _lines(function: ast.FunctionDef, call: ast.Call) -> Lines:
-    """Where each setting is said; features that are arguments stand where the function does."""
-    lines = {"$": function.lineno, "$.features": function.lineno}
-    return lines | {f"$.{k.arg}": k.value.lineno for k in call.keywords}
-
-
-def _decorated(path: Path) -> tuple[ast.FunctionDef, ast.Call]:
-    try:
-        tree = ast.parse(path.read_text("utf-8"), filename=str(path))
-    except SyntaxError as error:
-        where = Where(path, error.lineno or 0)
-        raise ModelError(f"this Python does not read: {error.msg}", where=where) from error
-    for function in tree.body:
-        if isinstance(function, ast.FunctionDef):
-            for decorator in function.decorator_list:
-                if isinstance(decorator, ast.Call) and _called(decorator) == "model":
-                    return function, decorator
-    raise ModelError(
-        "no function here carries @model(...)",
-        where=Where(path),
-        hint='write @model(target="OUTCOME", metric="roc_auc") above a function that returns '
-        "auto(...) or a scikit-learn estimator",
-    )
-
-
-def _called(call: ast.Call) -> str:
-    called = call.func
-    return called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")
-
-
-def _arguments(call: ast.Call, path: Path) -> dict[str, Any]:
-    if call.args:
-        where = Where(path, call.lineno)
-        raise ModelError("@model takes its settings by name", where=where, allowed=_ALLOWED)
-    settings: dict[str, Any] = {}
-    for keyword in call.keywords:
-        try:
-            settings[str(keyword.arg)] = ast.literal_eval(keyword.value)
-        except ValueError as error:
-            raise ModelError(
-                f"{keyword.arg} must be written out: the file is read without running it",
-                where=Where(path, keyword.value.lineno),
-                allowed=("a text", "a number", "a list", "a dict"),
-            ) from error
-    return settings
-
-
-def _line(call: ast.Call, key: str) -> int:
-    return next((k.value.lineno for k in call.keywords if k.arg == key), call.lineno)
 
 
 def _retrain(written: object, where: Where) -> Retrain:

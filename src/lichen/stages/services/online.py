@@ -147,6 +147,7 @@ class OnlineState:
         bases = dict(self._bases)
         if before is None or compiled is not before.texts or latest < before.start:
             bases, since, start = {}, latest, latest
+            draft.forget()
         else:
             since = start = before.start
             if latest - since >= self._horizon:
@@ -196,14 +197,17 @@ class _Move:
             return False
         more = base.sequence < pinned.sequence
         given = self.shelf.relations([node])
-        since = exp.GTE(this=col("_row"), expression=lit((base.sequence + 1) << 32))
-        news = self.shelf.versions(node).where(since, present("_known_at"))
-        if more and self._count(_surprises(node, news, self.since, self.texts), given):
+        arrived, news = f"news.{node}", rel(f"news.{node}")
+        if more:
+            since = exp.GTE(this=col("_row"), expression=lit((base.sequence + 1) << 32))
+            rows = self.shelf.versions(node).where(since, present("_known_at"))
+            self.draft.hold(arrived, text(rows), given)
+        if more and self._count(_surprises(node, news, self.since, self.texts), {}):
             return False
         if judged and self._count(_judged(node), {_NEW: Scan(judged, VERDICTS)}):
             return False
         if more:
-            self.draft.extend(in_memory(node), text(news), given)
+            self.draft.extend(in_memory(node), text(exp.select("*").from_(news)), {})
         return True
 
     def _count(self, query: exp.Query, given: Relations) -> int:
@@ -218,7 +222,7 @@ def _base(shelf: Shelf, node: str) -> _Base:
     return _Base(int(record.facts["epoch"]), record.sequence, verdicts)
 
 
-def _surprises(node: str, news: exp.Query, start: Instant, compiled: Texts) -> exp.Select:
+def _surprises(node: str, news: exp.Expr, start: Instant, compiled: Texts) -> exp.Select:
     """Count new rows that may bring back what was cut off: they speak of the time before the
     start, or replace a row that outshone others."""
     features, _ = compiled.readers[node]
@@ -226,7 +230,7 @@ def _surprises(node: str, news: exp.Query, start: Instant, compiled: Texts) -> e
     if any(each.shape == "latest" for each in features):
         held = exp.select(col("_key")).from_(rel(in_memory(node)))
         odd.append(col("_key").isin(query=held))
-    return exp.select(exp.Count(this=exp.Star())).from_(news.subquery("n")).where(exp.or_(*odd))
+    return exp.select(exp.Count(this=exp.Star())).from_(news).where(exp.or_(*odd))
 
 
 def _judged(node: str) -> exp.Select:

@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from lichen.core.steps import Land, Replay, Request, Seen, said
 from lichen.ports.facts import Facts, Upcoming
 from lichen.ports.ledger import Record
-from lichen.stages.sources.spec import Source
 
 
 def plan_source(
-    source: Source,
+    node: str,
     fingerprint: str,
     rules: str,
     again: str | None,
@@ -23,11 +22,10 @@ def plan_source(
     `again` says why files are read though nothing changed: those with rows in the time that was
     asked for, or all of them. A source that could not be listed gets a step that fails.
     """
-    node = str(source.name)
     done = facts.done(node)
     so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
     step = _unlisted(node, fingerprint, rules, facts) or _step(
-        source, fingerprint, rules, again, facts
+        node, fingerprint, rules, again, facts
     )
     if step is None or facts.stuck(step, again=again is not None):
         return
@@ -46,10 +44,7 @@ def _unlisted(node: str, fingerprint: str, rules: str, facts: Facts) -> Land | N
     return facts.numbered(step)
 
 
-def _step(
-    source: Source, fingerprint: str, rules: str, again: str | None, facts: Facts
-) -> Land | None:
-    node = str(source.name)
+def _step(node: str, fingerprint: str, rules: str, again: str | None, facts: Facts) -> Land | None:
     done, seen = facts.done(node), facts.files.get(node, ())
     landed = facts.state.files.get(node, {})
     new = tuple(f for f in seen if f.path not in landed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +10,6 @@ from sqlglot import exp
 
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.impose import impose
-from lichen.core.contract.spec import Contract, Rule
 from lichen.core.errors import LichenError, SourceError, TableError, Where
 from lichen.core.findings import Finding, Severity
 from lichen.core.pycode import code_fingerprint
@@ -22,7 +20,7 @@ from lichen.ports.engine import Relations, Scan, Values
 from lichen.ports.lake import Staged
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context, released_table
-from lichen.stages.judge import NOTHING_FOUND, Unreadable, among, judge, written
+from lichen.stages.judge import NOTHING_FOUND, Unreadable, judge, written
 from lichen.stages.release import Freed, release
 from lichen.stages.sources.land import (
     as_told,
@@ -30,10 +28,10 @@ from lichen.stages.sources.land import (
     first,
     fresh,
     numbered,
-    repeats,
     told,
     told_again,
 )
+from lichen.stages.sources.promises import promises
 from lichen.stages.sources.retry import attempted
 from lichen.stages.sources.spec import Source
 
@@ -61,7 +59,7 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
     judgement = NOTHING_FOUND  # where people released rows, and nothing else is new
     if staged is not None or step.rejudge:
         judgement = judge(
-            _promises(source),
+            promises(source),
             step.node,
             scan,
             ctx,
@@ -269,40 +267,6 @@ def _nothing(source: Source) -> exp.Select:
         for name, type_ in (*own.items(), *users)
     ]
     return exp.select(*nothing).where(exp.false())
-
-
-def _promises(source: Source) -> Contract:
-    """The contract as far as single files can break it: a later file may correct an earlier one.
-
-    A declared key stands once in a file, whether or not the contract says so.
-    """
-    key = {column.lower() for column in source.key}
-    rules = [_in_its_file(rule, source) for rule in source.contract.rules]
-    if key and not any(_is_key(rule, key) for rule in source.contract.rules):
-        rules.append(
-            Rule(
-                "key.unique",
-                "unique",
-                Severity.quarantine,
-                source.where,
-                column=", ".join(source.key),
-                columns=source.key,
-                sql=exp.not_(repeats(source.key)),
-            )
-        )
-    return dataclasses.replace(source.contract, rules=tuple(rules))
-
-
-def _in_its_file(rule: Rule, source: Source) -> Rule:
-    if rule.kind != "unique":
-        return rule
-    if source.key and _is_key(rule, {column.lower() for column in source.key}):
-        return dataclasses.replace(rule, sql=exp.not_(repeats(source.key)))
-    return among(rule, "_file")
-
-
-def _is_key(rule: Rule, key: set[str]) -> bool:
-    return rule.kind == "unique" and {column.lower() for column in rule.columns} == key
 
 
 def _to_judge(node: str, staged: Staged | None, ctx: Context, *, everything: bool) -> Scan:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from lichen.core.derive import shape_of
+from collections.abc import Callable
+
 from lichen.core.fingerprint import Print
 from lichen.core.steps import Build, Input, Replay, said
 from lichen.ports.facts import Facts, Leaves, Upcoming
@@ -11,10 +12,11 @@ from lichen.stages.tables.spec import Table
 
 
 def plan_table(
-    table: Table,
+    node: str,
     reads: tuple[str, ...],
     print_: Print,
     rules: str,
+    table: Callable[[], Table],
     again: str | None,
     facts: Facts,
     so_far: Upcoming,
@@ -26,23 +28,25 @@ def plan_table(
     Its readers see other rows where the data or the rules changed. Where only the definition did,
     what that means for them is in their own fingerprints.
     """
-    node = str(table.name)
     done = facts.done(node)
-    leaves = so_far.leaves_of(reads)
     so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
     if not all(facts.done(n) or n in so_far.steps for n in reads):
         return
-    new_data = done is None or done.facts["seen"] != leaves
+    heeded = so_far.leaves_of(reads)
+    if done is not None and _newer(done, heeded):  # only now does it matter what the file says
+        static = table().static
+        heeded = so_far.leaves_of(tuple(n for n in reads if n not in static))
+    new_data = done is None or bool(_newer(done, heeded))
     new_rules = done is not None and done.body["rules"] != rules
     requests = facts.asked(node) if done is not None else ()
     rejudge = new_rules or any(isinstance(request, Replay) for request in requests)
     again = again if done is not None else None
     reasons = [again] if again is not None else []
-    reasons += _definition(done, print_)
+    reasons += _definition(done, print_, table)
     if new_rules:
         reasons.append("its contract's rules changed: what is there is judged again")
     elif done is not None and new_data and not reasons:
-        reasons.append(f"new data in {', '.join(_newer(done, leaves))}")
+        reasons.append(f"new data in {', '.join(_newer(done, heeded))}")
     reasons += map(said, requests)
     if not reasons:
         return
@@ -55,7 +59,7 @@ def plan_table(
         rules=rules,
         inputs=tuple(_input(n, facts, so_far) for n in reads),
         replace=again is not None
-        or not _can_append(done, print_.whole(), table, reads, facts, so_far),
+        or not _can_append(done, print_.whole(), table(), reads, facts, so_far),
         rejudge=rejudge,
         requests=requests,
         asked=again is not None,
@@ -67,7 +71,7 @@ def plan_table(
         so_far.leaves[node] = {node: numbered.sequence}
 
 
-def _definition(done: Record | None, print_: Print) -> list[str]:
+def _definition(done: Record | None, print_: Print, table: Callable[[], Table]) -> list[str]:
     """Say what changed in a definition; nothing where it did not."""
     if done is None:
         return ["it was never built"]
@@ -77,7 +81,12 @@ def _definition(done: Record | None, print_: Print) -> list[str]:
     changed = [c for c in columns if old.get(c) != columns[c]]
     gone = [c for c in old if c not in columns]
     if done.body["rows"] != print_.rows:
-        return ["its rows are chosen differently"]
+        by_function = table().function is not None  # of which nobody can tell what decides its rows
+        return [
+            "its code or what it reads changed"
+            if by_function
+            else "its rows are chosen differently"
+        ]
     if not changed and not gone:
         return ["the order of its columns changed"]
     words = [f"{c} {'changed' if c in old else 'is new'}" for c in changed]
@@ -105,14 +114,15 @@ def _can_append(
 ) -> bool:
     """Whether what is there stands: what is new is appended to it.
 
-    A table of one input, read row by row, takes on what that input appended since; one that
-    aggregates takes on what differs from its current rows.
+    A table that reads its inputs row by row takes on what they appended since; one that
+    is computed at once takes on what differs from its current rows.
     """
     if done is None or done.body["fingerprint"] != fingerprint:
         return False
-    if shape_of(table.select) == "aggregate":
+    if table.at_once():
         return True
-    return table.row_wise() and all(_only_grew(node, done, facts, so_far) for node in reads)
+    heeded = (node for node in reads if node not in table.static)
+    return table.goes_on() and all(_only_grew(node, done, facts, so_far) for node in heeded)
 
 
 def _only_grew(node: str, done: Record, facts: Facts, so_far: Upcoming) -> bool:

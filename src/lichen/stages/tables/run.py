@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 from sqlglot import exp
 
-from lichen.core.contract.spec import Contract, Rule, trusting_types
-from lichen.core.derive import derive, shape_of
+from lichen.core.derive import derive
 from lichen.core.findings import Finding, Severity
 from lichen.core.fingerprint import Print
-from lichen.core.sql import given, rel
+from lichen.core.sql import col, given, rel
 from lichen.core.steps import Blocked, Build, Result
 from lichen.core.versions import key_range, stored
 from lichen.ports.engine import Relations, Scan
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
-from lichen.stages.judge import among, judge
+from lichen.stages.judge import judge
 from lichen.stages.release import release
+from lichen.stages.tables.follow import gained
+from lichen.stages.tables.function import RETURNED
+from lichen.stages.tables.promises import promises
+from lichen.stages.tables.python import returned
 from lichen.stages.tables.spec import Table
 from lichen.stages.tables.versions import (
     Inputs,
@@ -37,7 +39,7 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     """Build a table: every version again, or only what its input gained since."""
     nodes = [i.node for i in step.inputs]
     relations = ctx.shelf.relations(nodes if step.replace else [*nodes, step.node])
-    since = _since(step, ctx)
+    since = _since(step, table, ctx)
     firsts = _firsts(step, since, ctx)
     key = ("build", step.node, step.fingerprint, step.replace, firsts)
     query = ctx.prepared(
@@ -45,13 +47,14 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     )
     touched = {} if firsts else _touched(step, since, relations, ctx)
     values = ctx.values(step, **since, **touched)
-    staged = ctx.engine.write(query, relations, ctx.lake.stage(step.node), values)
+    read = {**relations, **_given(step, table, ctx)}
+    staged = ctx.engine.write(query, read, ctx.lake.stage(step.node), values)
     before = relations[step.node].files if step.rejudge and not step.replace else ()
     scan = Scan((*before, staged.path), staged.columns)
-    repeats = _repeats(step, table, {**relations, "_staged_rows": scan}, ctx)
+    repeats = _repeats(step, table, {**read, "_staged_rows": scan}, ctx)
     everything = step.replace or step.rejudge
     judgement = judge(
-        _promises(table), step.node, scan, ctx, everything=everything, copied=not step.replace
+        promises(table), step.node, scan, ctx, everything=everything, copied=not step.replace
     )
     if judgement.blocks or repeats:
         staged.path.unlink()
@@ -77,30 +80,14 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
         "rows": print_.rows,
         "columns": dict(print_.columns),
         "definition": table.text,
+        "function": table.function.name if table.function else None,
     }
     return carry_out(step, effect, ctx, body=body)
 
 
-def _promises(table: Table) -> Contract | None:
-    """The contract as far as rows that were computed can break it.
-
-    Their types are those of the SELECT. A key has one row at a time: `_repeats` sees to that.
-    """
-    if table.contract is None:
-        return None
-    contract = trusting_types(table.contract)
-    rules = (among(r) if r.kind == "unique" else r for r in contract.rules if not _is_key(r, table))
-    return dataclasses.replace(contract, rules=tuple(rules))
-
-
-def _is_key(rule: Rule, table: Table) -> bool:
-    columns = {column.lower() for column in rule.columns}
-    return rule.kind == "unique" and columns >= {c.lower() for c in table.key} != set()
-
-
 def _repeats(step: Build, table: Table, relations: Relations, ctx: Context) -> tuple[Finding, ...]:
     """A declared key that two rows have at the same time is a mistake."""
-    if shape_of(table.select) == "aggregate":
+    if table.at_once():
         query = repeated(exp.select("*").from_(rel("_staged_rows")), FIRST_ROW)
     elif table.key and step.replace:
         inputs = _inputs(step, ctx)
@@ -129,29 +116,43 @@ def _versions(step: Build, table: Table, ctx: Context, *, firsts: bool) -> exp.Q
     users = [c.lower() for c in table.select.named_selects]
     if step.replace:
         made = whole(table, inputs, NOW)
-    elif shape_of(table.select) == "aggregate":
+    elif table.at_once():
         made = changes(table, inputs, stored(step.node, users), NOW)
     elif firsts:
         made = added(table, inputs, _SINCE)
-    else:
+    elif len(inputs) == 1:
         made = news(table, inputs, _SINCE, exp.select("*").from_(rel(step.node)))
+    else:
+        held = exp.select(*map(col, users)).from_(rel(step.node))
+        held = held.select(*map(col, ("_row", "_key", "_known_at", "_deleted", "_from")))
+        made = gained(table, inputs, _sinces(step, table), held, NOW)
     return numbered(made, users, FIRST_ROW)
 
 
 _SINCE = given("since", "bigint")  # the last row of the input that the table has taken on
 
 
-def _since(step: Build, ctx: Context) -> dict[str, int]:
-    """Where the news of a table's one input begin."""
-    if step.replace or len(step.inputs) != 1:
+def _since(step: Build, table: Table, ctx: Context) -> dict[str, int]:
+    """Where the news of each input begin."""
+    if step.replace or table.at_once():
         return {}
-    taken = ctx.shelf.records[step.node].facts["inputs"][step.inputs[0].node]
-    return {"since": ((int(taken) + 1) << 32) - 1}
+    taken = ctx.shelf.records[step.node].facts["inputs"]
+    last = [((int(taken[each.node]) + 1) << 32) - 1 for each in step.inputs]
+    return {"since": last[0]} if len(last) == 1 else {f"since_{i}": n for i, n in enumerate(last)}
+
+
+def _sinces(step: Build, table: Table) -> dict[str, exp.Expr]:
+    """Where the news begin of the inputs of a join that are not declared static."""
+    return {
+        each.node: given(f"since_{i}", "bigint")
+        for i, each in enumerate(step.inputs)
+        if each.node not in table.static
+    }
 
 
 def _firsts(step: Build, since: Mapping[str, int], ctx: Context) -> bool:
     """Whether all news are of keys that the input did not hold before."""
-    if not since:
+    if "since" not in since:
         return False
     firsts_from = ctx.shelf.records[step.inputs[0].node].facts.get("firsts_from")
     return firsts_from is not None and since["since"] >= (int(firsts_from) << 32) - 1
@@ -161,7 +162,7 @@ def _touched(
     step: Build, since: Mapping[str, int], relations: Relations, ctx: Context
 ) -> dict[str, str]:
     """The range of the keys that the news are of."""
-    if not since:
+    if "since" not in since:
         return {}
     node = step.inputs[0].node
     query = ctx.prepared(
@@ -169,6 +170,15 @@ def _touched(
         lambda: key_range(touched(ctx.shelf.versions(node), _SINCE)),
     )
     return dict(ctx.engine.rows(query, relations, since)[0])
+
+
+def _given(step: Build, table: Table, ctx: Context) -> Relations:
+    """What the table's function gives now, if there is one."""
+    if table.function is None:
+        return {}
+    relations = ctx.shelf.relations([each.node for each in step.inputs])
+    inputs = _inputs(step, ctx)
+    return {RETURNED: returned(table.function, inputs, relations, ctx.engine, ctx.root, ctx.now)}
 
 
 def _inputs(step: Build, ctx: Context) -> Inputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,11 +11,14 @@ from sqlglot import exp
 
 from lichen.core.contract.odcs import read_contract
 from lichen.core.contract.spec import Contract
+from lichen.core.decorated import Decorated, read_decorated
 from lichen.core.derive import shape_of
-from lichen.core.errors import Where
+from lichen.core.errors import TableError, Where
 from lichen.core.names import Name
 from lichen.core.settings import Lines, convert, load, opening_comment
 from lichen.core.sql import parse_select, tables_in
+from lichen.core.versions import written
+from lichen.stages.tables.function import Function, read_function
 
 
 class TableSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -25,9 +29,22 @@ class TableSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     note: str | None = None
 
 
+class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `@table(…)` may say."""
+
+    key: str | list[str]
+    columns: dict[str, str] = {}
+    inputs: list[str] = []
+    note: str | None = None
+
+
 @dataclass(frozen=True)
 class Table:
-    """A table as declared; `key` identifies its rows (by default the driving input's key)."""
+    """A table as declared; `key` identifies its rows (by default the driving input's key).
+
+    `static` names joined inputs whose changes alone build nothing: what is joined stays as it is.
+    With a `function`, `select` reads what that gave.
+    """
 
     name: Name
     where: Where
@@ -37,10 +54,19 @@ class Table:
     static: frozenset[str] = field(default_factory=frozenset)
     contract: Contract | None = None
     lines: Lines = field(default_factory=dict, compare=False, repr=False)
+    function: Function | None = None
 
-    def row_wise(self) -> bool:
-        """Return whether each result row stands for one row of the only input."""
-        return shape_of(self.select) == "rows" and len(list(tables_in(self.select))) == 1
+    def at_once(self) -> bool:
+        """Return whether it is computed on the rows of a moment, and not on every version."""
+        return self.function is not None or shape_of(self.select) == "aggregate"
+
+    def goes_on(self) -> bool:
+        """Return whether what is new of its inputs tells what is new of it.
+
+        So it is of a SELECT that reads them row by row, none of them twice.
+        """
+        names = [written(table) for table in tables_in(self.select)]
+        return not self.at_once() and len(names) == len(set(names))
 
 
 def read_table(path: Path, name: Name) -> Table:
@@ -59,4 +85,42 @@ def read_table(path: Path, name: Name) -> Table:
         static=frozenset(settings.static),
         contract=read_contract(beside) if beside.is_file() else None,
         lines=lines,
+    )
+
+
+def read_table_function(path: Path, name: Name) -> Table:
+    """Read `tables/NAME.py` by its syntax tree, and the contract beside it, if there is one."""
+    found = read_decorated(
+        path,
+        "table",
+        FunctionSettings.__struct_encode_fields__,
+        TableError,
+        'write @table(key="COLUMN") above a function of tables that returns one; a file that '
+        "is no table begins with an underscore",
+    )
+    settings = convert(dict(found.settings), FunctionSettings, path, found.lines)
+    key = (settings.key,) if isinstance(settings.key, str) else tuple(settings.key)
+    return table_of(found, name, key, settings.inputs, settings.columns)
+
+
+def table_of(
+    found: Decorated,
+    name: Name,
+    key: tuple[str, ...],
+    inputs: Sequence[str],
+    columns: Mapping[str, str],
+) -> Table:
+    """Return the table that a decorated function gives, with the contract beside its file."""
+    beside = found.path.with_suffix(".odcs.yaml")
+    contract = read_contract(beside) if beside.is_file() else None
+    function = read_function(found, inputs, columns, contract)
+    return Table(
+        name=name,
+        where=Where(found.path, function.line),
+        select=function.select(),
+        text=found.path.read_text("utf-8"),
+        key=key,
+        contract=contract,
+        lines=found.lines,
+        function=function,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
-from lichen.core.derive import derive, shape_of
+from lichen.core.derive import derive
 from lichen.core.errors import TableError
 from lichen.core.sql import col, lit, rel, tables_in
 from lichen.core.versions import WITHIN, as_versions, current, key_text, of_keys, ordered
@@ -18,7 +18,7 @@ Inputs = Mapping[str, exp.Query]
 
 def whole(table: Table, inputs: Inputs, now: exp.Expr) -> exp.Select:
     """Return every version of the table, from every version of its inputs."""
-    if shape_of(table.select) == "rows":
+    if not table.at_once():
         return as_versions(derive(table.select, inputs, table.key, where=table.where))
     return _plain(_at_now(table, inputs, now))
 
@@ -74,7 +74,7 @@ def touched(versions: exp.Query, since: exp.Expr) -> exp.Select:
 
 
 def changes(table: Table, inputs: Inputs, held: exp.Query, now: exp.Expr) -> exp.Select:
-    """Return what differs between an aggregating SELECT's rows now and those that are held."""
+    """Return what differs between the rows that a table has at once and those that are held."""
     fresh = _plain(_at_now(table, inputs, now))
     ever = exp.select("_key").from_(held.subquery("e"))
     users = [c.lower() for c in table.select.named_selects]
@@ -104,7 +104,7 @@ def changes(table: Table, inputs: Inputs, held: exp.Query, now: exp.Expr) -> exp
             exp.alias_(now.copy(), "_known_at"),
             exp.alias_(now.copy(), "_arrived_at"),
             exp.alias_(exp.true(), "_deleted"),
-            col("_from", "h"),
+            exp.alias_(_NOWHERE, "_from"),
         )
         .from_(before.subquery("h"))
         .join(fresh.copy().subquery("n"), on=same.copy(), join_type="anti")
@@ -163,6 +163,10 @@ def _after(row: exp.Expr) -> exp.Expr:
 
 def _at_now(table: Table, inputs: Inputs, now: exp.Expr) -> exp.Select:
     """The SELECT over the rows current now, with when its rows became known and their key."""
+    if table.function is not None:
+        arrived = exp.alias_(now.copy(), "_arrived_at")
+        given = table.select.select(col("_known_at"), arrived)
+        return exp.select("*", exp.alias_(key_text(table.key), "_key")).from_(given.subquery("s"))
     select = table.select.copy()
     aliases = []
     for read in list(tables_in(select)):
@@ -184,10 +188,12 @@ def _at_now(table: Table, inputs: Inputs, now: exp.Expr) -> exp.Select:
 
 
 def _plain(rows: exp.Select) -> exp.Select:
-    nothing = exp.cast(exp.null(), "bigint[]", dialect="duckdb")
-    return exp.select("*", exp.alias_(exp.false(), "_deleted"), exp.alias_(nothing, "_from")).from_(
-        rows.subquery("p")
-    )
+    here, origin = exp.alias_(exp.false(), "_deleted"), exp.alias_(_NOWHERE, "_from")
+    return exp.select("*", here, origin).from_(rows.subquery("p"))
+
+
+# Rows that are made at once do not say what they were made of.
+_NOWHERE = exp.cast(exp.null(), "bigint[]", dialect="duckdb")
 
 
 def _grouped_by(select: exp.Select) -> tuple[str, ...]:
