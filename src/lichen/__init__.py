@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lichen.api import auto, features, model, table
-    from lichen.loop import open_loop as open  # noqa: A004 - lichen.open is never star-imported
+    from lichen.notebook.workspace import open_workspace as open  # noqa: A004 - never star-imported
 
 __all__ = ["auto", "features", "model", "open", "table"]
 __version__ = "0.1.0"
@@ -16,7 +16,7 @@ _LAZY = {  # a public name to the module that owns it, and its name there
     "auto": ("lichen.api", "auto"),
     "features": ("lichen.api", "features"),
     "model": ("lichen.api", "model"),
-    "open": ("lichen.loop", "open_loop"),
+    "open": ("lichen.notebook.workspace", "open_workspace"),
     "table": ("lichen.api", "table"),
 }
 

@@ -31,6 +31,7 @@ def model(
     *,
     target: str,
     metric: str,
+    positive: str | float | None = None,
     features: Sequence[str] = (),
     slices: Sequence[str] = (),
     holdout: str | float = 0.2,
@@ -42,6 +43,7 @@ def model(
     settings = {
         "target": target,
         "metric": metric,
+        "positive": positive,
         "features": features,
         "slices": slices,
         "holdout": holdout,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from lichen.ports.http import Routes
 from lichen.ports.ledger import Publication, Record
 from lichen.stages.context import Shelf
 from lichen.stages.models.ask import Inquiry
+from lichen.stages.models.data import Class
 from lichen.stages.models.run import Learners, load_version
 from lichen.stages.services.journal import Journal
 from lichen.stages.services.online import OnlineState
@@ -29,6 +31,7 @@ from lichen.stages.services.request import (
     Malformed,
     Told,
     as_json,
+    of_the_kind,
     read_instances,
     read_outcomes,
 )
@@ -79,11 +82,13 @@ class Desk:
         lines: dict[str, list[Outcome]] = {}
         for one in told:
             service, key = self._about(one, name)
+            label = of_the_kind(one, self._classes(service)).label
             line = Outcome(
                 key=key,
-                label=one.label,
+                label=None if isinstance(label, str) else label,
                 known_at=iso(one.known_at),
                 prediction_id=one.prediction_id,
+                answer=label if isinstance(label, str) else None,
             )
             lines.setdefault(service, []).append(line)
         for service, each in lines.items():
@@ -108,6 +113,7 @@ class Desk:
             "model_version": serving.version,
             "service": serving.service,
             "task": serving.trained.task.value,
+            "classes": list(serving.trained.classes),
             **{key: trained.facts.get(key) for key in told},
             "key": list(post.inquiry.outcome.key),
             "row": list(post.inquiry.outcome.request_columns()),
@@ -159,6 +165,12 @@ class Desk:
         if recent is not None:
             return recent[0], told.key if told.key is not None else recent[1]
         return self._service(name).name.name, told.key
+
+    def _classes(self, service: str) -> Sequence[Class]:
+        """Return the names of the classes that a service's model tells apart, if it has any."""
+        with suppress(ServiceError):  # outcomes may be told before there is a model
+            return self._serving(service)[0].trained.classes
+        return ()
 
     def _serving(self, name: str) -> tuple[Serving, Pinned]:
         """Return the model version that a service stands for now, and what it reads."""

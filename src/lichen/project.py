@@ -491,6 +491,7 @@ def _model_print(
         code_fingerprint(node.path, root, undecorated=("model",)),
         node.function,
         *(f"{what}={getattr(node, what)}" for what in ("metric", "holdout", "seed", "slices")),
+        *([f"positive={node.positive!r}"] if node.positive is not None else []),
         prints[node.target].of(used),
         *(f"{name}={prints[name].whole()}" for name in node.features),
     )

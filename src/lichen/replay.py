@@ -138,7 +138,7 @@ class _Client:
             errors += [a for a in answer["predictions"] if "error" in a]
         return errors
 
-    def tell(self, known: Sequence[tuple[str, float, Instant]]) -> int:
+    def tell(self, known: Sequence[tuple[str, float | str, Instant]]) -> int:
         """Tell what turned out; returns how many the service took."""
         taken = 0
         for first in range(0, len(known), BATCH):
@@ -202,7 +202,9 @@ class _Waiting:
         """Wait for the outcomes of these."""
         self._keys |= {key for key, _ in asked}
 
-    def known(self, loop: Loop, inquiry: Inquiry, now: Instant) -> list[tuple[str, float, Instant]]:
+    def known(
+        self, loop: Loop, inquiry: Inquiry, now: Instant
+    ) -> list[tuple[str, float | str, Instant]]:
         """Return what has become known by `now`, and wait for it no longer."""
         if not self._keys:
             return []
@@ -213,7 +215,7 @@ class _Waiting:
         values = {"now": iso(now), "lowest": keys[0], "highest": keys[-1]}
         found = loop.engine.rows(self._query(inquiry, shelf), relations, values)
         self._keys -= {row["_key"] for row in found}
-        return [(r["_key"], float(r["label"]), instant(r["_label_known_at"])) for r in found]
+        return [(r["_key"], _told(r["label"]), instant(r["_label_known_at"])) for r in found]
 
     def _query(self, inquiry: Inquiry, shelf: Shelf) -> Prepared:
         """The labels of the keys in `_waiting`; made again only for other columns."""
@@ -224,12 +226,16 @@ class _Waiting:
             keys = exp.select(col("key")).from_(rel("_waiting"))
             cut = narrowed(inquiry.outcome, inputs, keys, keyed=shelf.keys(), ends=ENDS)
             query = questions(inquiry.outcome, cut, NOW)
-            label = exp.alias_(exp.cast(col("_label"), "double"), "label")
+            label = exp.alias_(col("_label"), "label")
             known = col("_label_known_at").is_(exp.null()).not_()
             rows = exp.select(col("_key"), label, "_label_known_at").from_(query.subquery("q"))
             rows = rows.where(known, col("_key").isin(query=keys)).order_by(col("_label_known_at"))
             self._made = (shapes, Prepared(text(rows)))
         return self._made[1]
+
+
+def _told(label: object) -> float | str:
+    return label if isinstance(label, str) else float(label)  # type: ignore[arg-type]
 
 
 def _read(inquiry: Inquiry) -> tuple[str, ...]:

@@ -78,6 +78,8 @@ def test_stars_hold_the_users_columns_only(select: str, columns: tuple[str, ...]
         ("select mad(k) as m from s", "aggregate"),
         ("select lag(k) over (order by x) as l from s", "aggregate"),
         ("select k from s limit 3", "aggregate"),
+        ("with c as (select k from s) select k from c", "aggregate"),
+        ("select k from s where k in (select k from a)", "aggregate"),
         ("select k from s union all select k from a", "aggregate"),
     ],
 )

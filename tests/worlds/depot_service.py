@@ -1,4 +1,4 @@
-"""The depot's service as a process, and what a client sees of it."""
+"""A service as a process, by default the depot's, and what a client sees of it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import Any
 class Client:
     """A service's process and a connection to it."""
 
-    def __init__(self, process: subprocess.Popen[str], port: int) -> None:
-        self.process, self.port = process, port
+    def __init__(self, process: subprocess.Popen[str], port: int, service: str = "late") -> None:
+        self.process, self.port, self.service = process, port, service
 
     def call(self, path: str, body: Any = None) -> tuple[int, Any]:
         """Return status and answer; a body that is no bytes is sent as JSON."""
@@ -32,21 +32,21 @@ class Client:
 
     def predict(self, *instances: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the answers."""
-        status, told = self.call("/v1/models/late/predict", {"instances": instances})
+        status, told = self.call(f"/v1/models/{self.service}/predict", {"instances": instances})
         assert status == 200, told
         return list(told["predictions"])
 
 
 @contextmanager
-def serving(root: Path) -> Iterator[Client]:
+def serving(root: Path, service: str = "late") -> Iterator[Client]:
     """Run `lichen serve` as a process of its own; it ends with SIGTERM, and without complaint."""
-    command = [sys.executable, "-m", "lichen", "serve", "late", "-C", str(root), "--port", "0"]
+    command = [sys.executable, "-m", "lichen", "serve", service, "-C", str(root), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert line.startswith("listening on http://127.0.0.1:"), line
-            yield Client(process, int(line.rsplit(":", 1)[1]))
+            yield Client(process, int(line.rsplit(":", 1)[1]), service)
         finally:
             killed = process.poll() == -signal.SIGKILL
             process.terminate()

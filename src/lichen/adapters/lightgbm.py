@@ -19,10 +19,12 @@ THREADS = 2
 MANY = 20_000
 PATIENCE = 30
 _WATCHED = {
-    "roc_auc": "auc",
-    "average_precision": "average_precision",
-    "mae": "l1",
+    ("binary", "roc_auc"): "auc",
+    ("binary", "average_precision"): "average_precision",
+    ("regression", "mae"): "l1",
 }
+_OBJECTIVES = {"binary": "binary", "multiclass": "multiclass", "regression": "regression"}
+_LOSSES = {"binary": "binary_logloss", "multiclass": "multi_logloss", "regression": "l2"}
 _FIXED: dict[str, Any] = {
     "deterministic": True,
     "force_row_wise": True,
@@ -105,7 +107,9 @@ class Lightgbm:
             valid_sets=watched,
             callbacks=callbacks,
         )
-        best = booster.best_iteration if booster.best_iteration > 0 else booster.num_trees()
+        best = booster.best_iteration
+        if best <= 0:  # several classes have several trees in each round
+            best = booster.current_iteration()
         return Trees(booster, {**order.settings, "rounds": max(best, 1)})
 
     def load(self, folder: Path) -> Trees:
@@ -122,15 +126,16 @@ def _parameters(order: Order) -> dict[str, Any]:
         settings[name] = round(settings[name])
     # Few rows cannot fill big leaves: without this no tree would ever split.
     fewest = min(int(settings["min_data_in_leaf"]), max(1, len(order.label) // 20))
-    usual = "binary_logloss" if order.task == "binary" else "l2"
-    objective = "regression_l1" if order.metric == "mae" else "regression"
+    objective = "regression_l1" if order.metric == "mae" else _OBJECTIVES[order.task]
+    several = {"num_class": order.classes} if order.task == "multiclass" else {}
     return {
         **settings,
         **_FIXED,
         "num_threads": _threads(len(order.label)),
         "min_data_in_leaf": fewest,
-        "objective": "binary" if order.task == "binary" else objective,
-        "metric": _WATCHED.get(order.metric, usual),
+        "objective": objective,
+        "metric": _WATCHED.get((order.task, order.metric), _LOSSES[order.task]),
+        **several,
         "seed": order.seed,
     }
 

@@ -1,4 +1,4 @@
-"""Logistic and ridge regression by scikit-learn; what is kept are plain arrays."""
+"""Logistic (of two or several classes) and ridge regression; what is kept are plain arrays."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _STEPS = 20  # iterations between two looks at the clock
 _ROUNDS = 15
+_NEVER = 14.0  # log odds below all others, of a class that no row had
 _FAR = 6.0  # standardised numbers are clipped here: a line must not run off with an outlier
 
 
@@ -37,20 +38,28 @@ class Scale:
 
 @dataclass(frozen=True)
 class Line:
-    """A fitted line: `weights` follow Scale's columns, numbers first, then flags per column."""
+    """A fitted line: `weights` follow Scale's columns, numbers first, then flags per column.
+
+    Of several classes there is a row of weights for each, and an intercept.
+    """
 
     scale: Scale
     weights: Floats
-    intercept: float
+    intercept: Floats
     logistic: bool
     used: Settings
 
     def predict(self, inputs: Matrix) -> Floats:
         """Return probabilities or values."""
-        numbers = _standard(self.scale, inputs.values)
-        total = numbers @ self.weights[: numbers.shape[1]] + self.intercept
-        places = _flags(self.scale, inputs.values)
-        total = total + np.append(self.weights, 0.0)[places].sum(axis=1)
+        numbers, places = _standard(self.scale, inputs.values), _flags(self.scale, inputs.values)
+
+        def total_of(weights: Floats) -> Floats:
+            flags = np.append(weights, 0.0)[places].sum(axis=1)
+            return np.asarray(numbers @ weights[: numbers.shape[1]] + flags)
+
+        if self.weights.ndim == 2:
+            return _softmax(np.stack([total_of(w) for w in self.weights], axis=1) + self.intercept)
+        total = total_of(self.weights) + self.intercept
         if not self.logistic:
             return np.asarray(total)
         return np.asarray(1 / (1 + np.exp(-np.clip(total, -700, 700))))
@@ -64,7 +73,11 @@ class Line:
             deviation=self.scale.deviation,
             weights=self.weights,
         )
-        rest = {"intercept": self.intercept, "logistic": self.logistic, "used": dict(self.used)}
+        rest = {
+            "intercept": self.intercept.tolist(),
+            "logistic": self.logistic,
+            "used": dict(self.used),
+        }
         (folder / "linear.json").write_bytes(msgspec.json.encode(rest))
 
 
@@ -85,17 +98,18 @@ class Linear:
         """Fit, in steps, until it converges or time is up."""
         scale = _learn(order.matrix)
         design = _design(scale, order.matrix.values)
-        logistic = order.task == "binary"
+        logistic = order.task != "regression"
         fit = _logistic if logistic else _ridge
         weights, intercept = fit(design, order)
-        return Line(scale, weights, intercept, logistic, dict(order.settings))
+        return Line(scale, weights, np.asarray(intercept), logistic, dict(order.settings))
 
     def load(self, folder: Path) -> Line:
         """Return the saved line."""
         rest = msgspec.json.decode((folder / "linear.json").read_bytes())
         with np.load(folder / "linear.npz", allow_pickle=False) as arrays:
             scale = Scale(arrays["levels"], arrays["mean"], arrays["deviation"])
-            return Line(scale, arrays["weights"], rest["intercept"], rest["logistic"], rest["used"])
+            intercept = np.asarray(rest["intercept"], np.float64)
+            return Line(scale, arrays["weights"], intercept, rest["logistic"], rest["used"])
 
 
 def _learn(matrix: Matrix) -> Scale:
@@ -145,7 +159,12 @@ def _design(scale: Scale, values: Floats) -> Any:
     return sparse.hstack([sparse.csr_matrix(numbers), flags], format="csr")
 
 
-def _logistic(design: Any, order: Order) -> tuple[Floats, float]:
+def _softmax(total: Floats) -> Floats:
+    raised = np.exp(total - total.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def _logistic(design: Any, order: Order) -> tuple[Floats, Floats]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -158,13 +177,28 @@ def _logistic(design: Any, order: Order) -> tuple[Floats, float]:
             line.fit(design, order.label)
             if int(line.n_iter_[0]) < _STEPS or order.stop():
                 break
-    return line.coef_[0], float(line.intercept_[0])
+    if order.task == "binary":
+        return line.coef_[0], line.intercept_[0]
+    return _of_all_classes(line, order.classes)
 
 
-def _ridge(design: Any, order: Order) -> tuple[Floats, float]:
+def _of_all_classes(line: Any, classes: int) -> tuple[Floats, Floats]:
+    """Return weights and intercepts for every class, those without a row as good as ruled out."""
+    coefficients, intercepts = line.coef_, line.intercept_
+    if len(line.classes_) == 2:  # one line tells two classes apart
+        coefficients = np.concatenate([-coefficients / 2, coefficients / 2])
+        intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+    weights = np.zeros((classes, coefficients.shape[1]))
+    intercept = np.full(classes, float(np.min(intercepts)) - _NEVER)
+    there = line.classes_.astype(np.intp)
+    weights[there], intercept[there] = coefficients, intercepts
+    return weights, intercept
+
+
+def _ridge(design: Any, order: Order) -> tuple[Floats, Floats]:
     from sklearn.linear_model import Ridge
 
     centre, spread = float(order.label.mean()), float(order.label.std()) or 1.0
     line = Ridge(alpha=1 / float(order.settings["strength"]), solver="sparse_cg", max_iter=500)
     line.fit(design, (order.label - centre) / spread)
-    return line.coef_ * spread, float(line.intercept_) * spread + centre
+    return line.coef_ * spread, np.asarray(float(line.intercept_) * spread + centre)

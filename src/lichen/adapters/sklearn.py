@@ -35,6 +35,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "binned": ("numpy.dtype",),
     "chosen by type": ("sklearn.compose._column_transformer.make_column_selector",),
 }
+_MEANS = {"binary": "yes or no", "multiclass": "one of several classes", "regression": "a number"}
 _FILE = "estimator.skops"
 _ABOUT = "estimator.json"
 
@@ -45,6 +46,7 @@ class Own:
 
     estimator: Any
     task: str
+    classes: int = 0
 
     @property
     def used(self) -> Settings:
@@ -56,6 +58,8 @@ class Own:
         import numpy as np
 
         try:
+            if self.task == "multiclass":
+                return self._by_class(inputs)
             if self.task != "binary":
                 return np.asarray(self.estimator.predict(inputs), np.float64).reshape(-1)
             if hasattr(self.estimator, "predict_proba"):
@@ -69,6 +73,22 @@ class Own:
                 hint="let its pipeline impute missing and ignore unknown values",
             ) from error
 
+    def _by_class(self, inputs: pd.DataFrame) -> Floats:
+        """Return a column for each class; those that training had no row of have zeros."""
+        import numpy as np
+
+        if hasattr(self.estimator, "predict_proba"):
+            found = np.asarray(self.estimator.predict_proba(inputs), np.float64)
+        else:
+            decision = np.asarray(self.estimator.decision_function(inputs), np.float64)
+            if decision.ndim == 1:
+                decision = np.stack([-decision, decision], axis=1)
+            raised = np.exp(decision - decision.max(axis=1, keepdims=True))
+            found = raised / raised.sum(axis=1, keepdims=True)
+        predicted = np.zeros((len(found), self.classes))
+        predicted[:, np.asarray(self.estimator.classes_, np.intp)] = found
+        return predicted
+
     def save(self, folder: Path) -> None:
         """Write the estimator; raises ModelError if it holds a type outside the allow-list."""
         import skops.io
@@ -76,7 +96,7 @@ class Own:
         content = skops.io.dumps(self.estimator)
         families = _families(content, self.estimator)
         (folder / _FILE).write_bytes(content)
-        about = {"task": self.task, "families": families}
+        about = {"task": self.task, "families": families, "classes": self.classes}
         (folder / _ABOUT).write_bytes(msgspec.json.encode(about))
 
 
@@ -94,29 +114,30 @@ class Sklearn:
                 f"the model's function returned {estimator!r}, which is no estimator",
                 allowed=("lichen.auto(…)", "a scikit-learn estimator or pipeline"),
             )
-        right = is_classifier if task == "binary" else is_regressor
+        right = is_regressor if task == "regression" else is_classifier
         if not right(estimator):
-            kind = "a classifier" if task == "binary" else "a regressor"
+            kind = "a regressor" if task == "regression" else "a classifier"
             raise ModelError(
-                f"the target is {'yes or no' if task == 'binary' else 'a number'}, and "
-                f"{type(estimator).__name__} is not {kind}",
+                f"the target is {_MEANS[task]}, and {type(estimator).__name__} is not {kind}",
                 hint=f"return {kind}, or change the outcome's label",
             )
         _families(_dumped(estimator), estimator)
 
-    def fit(self, estimator: Any, frame: pd.DataFrame, label: Floats, task: str) -> Own:
+    def fit(
+        self, estimator: Any, frame: pd.DataFrame, label: Floats, task: str, classes: int = 0
+    ) -> Own:
         """Fit a fresh copy; what fails inside becomes a ModelError with its message."""
         from sklearn.base import clone
 
         fresh = clone(estimator)
         try:
-            fresh.fit(frame, label.astype(int) if task == "binary" else label)
+            fresh.fit(frame, label if task == "regression" else label.astype(int))
         except (TypeError, ValueError) as error:
             raise ModelError(
                 f"{type(estimator).__name__} cannot be fitted: {error}",
                 hint="let its pipeline impute missing values and encode text",
             ) from error
-        return Own(fresh, task)
+        return Own(fresh, task, classes)
 
     def is_probability(self, estimator: Any) -> bool:
         """Return whether the estimator has probabilities of its own."""
@@ -130,7 +151,8 @@ class Sklearn:
         about = msgspec.json.decode((folder / _ABOUT).read_bytes())
         trusted = [name for family in about["families"] for name in FAMILIES.get(family, ())]
         try:
-            return Own(skops.io.load(folder / _FILE, trusted=trusted), about["task"])
+            estimator = skops.io.load(folder / _FILE, trusted=trusted)
+            return Own(estimator, about["task"], about.get("classes", 0))
         except UntrustedTypesFoundException as error:
             raise ModelError(f"{folder / _FILE} is not safe to read: {error}") from error
 

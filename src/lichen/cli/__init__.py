@@ -29,6 +29,8 @@ VERBS = {
     "predict": "Answer as a service would, in this process.",
     "why": "Say where a prediction, a node, a column or a row comes from.",
     "replay": "Replay history as live traffic through a service, over HTTP.",
+    "completion": "Print the script by which a shell completes verbs, options and nodes.",
+    "schema": "Print the JSON Schemas of a project's files, or write them for an editor.",
 }
 
 
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     words = _counted(list(sys.argv[1:] if argv is None else argv))
     try:
-        command, bound, _ = _app().parse_args(words, print_error=False, exit_on_error=False)
+        command, bound, _ = app().parse_args(words, print_error=False, exit_on_error=False)
     except CycloptsError as error:
         return _misused(error, words)
     # Of what is wrong with a user's SQL our own errors speak.
@@ -75,12 +77,13 @@ class Misuse(LichenError):
     """The command line itself is wrong."""
 
 
-def _app() -> App:
+def app() -> App:
+    """Return the command line with its verbs, none of them imported yet."""
     from cyclopts import App
 
     from lichen import __version__
 
-    app = App(
+    found = App(
         name="lichen",
         help="Data engineering and machine learning as one system: one project folder, one "
         "lineage, from raw source to served prediction and back.",
@@ -89,8 +92,8 @@ def _app() -> App:
         result_action="return_value",
     )
     for verb, text in VERBS.items():
-        app.command(f"lichen.cli.{verb}:{verb}", name=verb, help=text)
-    return app
+        found.command(f"lichen.cli.{verb}:{verb}", name=verb, help=text)
+    return found
 
 
 def _misused(error: CycloptsError, words: Sequence[str]) -> int:

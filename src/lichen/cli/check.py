@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lichen.cli.options import USUAL, Options
-from lichen.cli.page import counted, emit
+from lichen.cli.page import EMPTY, counted, emit
 from lichen.core.errors import ProjectError, Where
 
 
@@ -35,6 +35,9 @@ def check(*, options: Options = USUAL) -> int:
     }
     if options.json:
         emit({"project": project.name, "target": options.target, "nodes": nodes})
+        return 0
+    if not project.nodes:
+        print(EMPTY)
         return 0
     for kind, names in nodes.items():
         if names:

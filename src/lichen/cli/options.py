@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from lichen.cli import Misuse
+from lichen.cli.candidates import nodes, services, targets
 from lichen.core.errors import LichenError
 
 if TYPE_CHECKING:
@@ -25,7 +26,9 @@ class Options:
     folder: Annotated[Path, Parameter(name=("-C", "--folder"), help="The project's folder.")] = (
         Path()
     )
-    target: Annotated[str, Parameter(name="--target", help="An environment of lichen.yml.")] = "dev"
+    target: Annotated[
+        str, Parameter(name="--target", help="An environment of lichen.yml.", completer=targets)
+    ] = "dev"
     json: Annotated[
         bool, Parameter(name="--json", negative=(), help="Answer with one JSON object.")
     ] = False
@@ -41,6 +44,9 @@ class Options:
 
 
 USUAL = Options()
+
+Node = Annotated[str, Parameter(completer=nodes)]
+ServiceName = Annotated[str, Parameter(completer=services)]
 
 Now = Annotated[
     str | None,

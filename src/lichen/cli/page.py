@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
+EMPTY = (
+    "there is nothing in this project yet\n"
+    "next: take the underscore off an example such as sources/_orders.yml, or begin anew from a "
+    "file:\n      lichen init FOLDER --from FILE.csv --predict COLUMN"
+)
 CALM, GOOD, HEED, BAD = "dim", "green", "yellow", "red"
 COLOURS = {"warn": HEED, "quarantine": HEED, "block": BAD}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from lichen.cli.options import USUAL, From, Full, Now, Options, To, moment, stretch
-from lichen.cli.page import counted, emit, some, table
+from lichen.cli.options import USUAL, From, Full, Node, Now, Options, To, moment, stretch
+from lichen.cli.page import EMPTY, counted, emit, some, table
 
 if TYPE_CHECKING:
     from lichen.core.steps import AnyStep
@@ -15,7 +15,7 @@ FIRST = ("models", "services")  # what a change touches that costs most, named b
 
 
 def plan(
-    *nodes: str,
+    *nodes: Node,
     full: Full = False,
     begin: From = None,
     end: To = None,
@@ -41,7 +41,7 @@ def plan(
         emit({"now": iso(clock), "steps": [as_json(step) for step in steps]})
         return 0
     if not steps:
-        print(f"nothing to do as of {iso(clock)}")
+        print(f"nothing to do as of {iso(clock)}" if loop.project.nodes else EMPTY)
         return 0
     print(f"{counted(len(steps), 'step')} due as of {iso(clock)}\n")
     rows = [(s.__struct_config__.tag, s.node, s.reason, touched(s)) for s in steps]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from lichen.cli import Misuse
-from lichen.cli.options import USUAL, Options, moment
+from lichen.cli.options import USUAL, Options, ServiceName, moment
 from lichen.cli.page import emit, table
 
 
 def predict(
-    service: str,
+    service: ServiceName,
     *keys: str,
     at: Annotated[
         str | None, Parameter(name="--at", help="The moment of the question; now without it.")
@@ -26,7 +26,7 @@ def predict(
     """Answer as the service would, by the same code, and log it in the same way.
 
     --json: {"predictions": [{"prediction_id", "value", "probability", "model", "model_version",
-    "at", "key"} or {"error", "key"}]}
+    "at", "key"} or {"error", "key"}]}; where classes have names also "probabilities"
 
     Parameters
     ----------
@@ -59,11 +59,18 @@ def predict(
     return int(any("error" in answer for answer in told))
 
 
-def _tell(answers: list[dict[str, object]]) -> None:
+def _tell(answers: list[dict[str, Any]]) -> None:
     for answer in answers:
         if "error" in answer:
             print(f"{answer['key']}: {answer['error']}")
     good = [answer for answer in answers if "error" not in answer]
     heads = ("key", "value", "probability", "model_version", "at", "prediction_id")
     if good:
-        table(heads, [[str(answer[head]) for head in heads] for answer in good])
+        table(heads, [[str(_cell(answer, head)) for head in heads] for answer in good])
+
+
+def _cell(answer: dict[str, Any], head: str) -> object:
+    """Return what stands under a head; of several classes the probability is the chosen one's."""
+    if head == "probability" and answer[head] is None and "probabilities" in answer:
+        return answer["probabilities"][str(answer["value"])]
+    return answer[head]

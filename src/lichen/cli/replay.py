@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from lichen.cli.options import USUAL, Options, moment
+from lichen.cli.options import USUAL, Options, ServiceName, moment
 from lichen.cli.page import counted, emit
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ UNANSWERED = 5  # examples that are shown
 
 
 def replay(
-    service: str,
+    service: ServiceName,
     *,
     begin: Annotated[str, Parameter(name="--from", help="The first moment.")],
     end: Annotated[str, Parameter(name="--to", help="The moment at which it ends.")],

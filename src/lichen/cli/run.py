@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lichen.cli.mistakes import nearby
-from lichen.cli.options import USUAL, From, Full, Now, Options, To, moment, stretch
-from lichen.cli.page import counted, emit
+from lichen.cli.options import USUAL, From, Full, Node, Now, Options, To, moment, stretch
+from lichen.cli.page import EMPTY, counted, emit
 from lichen.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ STATES = {"Done": "done", "Blocked": "blocked", "Failed": "failed"}
 
 
 def run(
-    *nodes: str,
+    *nodes: Node,
     full: Full = False,
     begin: From = None,
     end: To = None,
@@ -45,7 +45,7 @@ def run(
     if options.json:
         emit(_as_json(events, clock, left, options))
     else:
-        _tell(events, clock, left, options)
+        _tell(events, clock, left, options) if loop.project.nodes else print(EMPTY)
     return 0 if all(state(event) == "done" for event in events) else 1
 
 

@@ -7,13 +7,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from lichen.cli import Misuse
-from lichen.cli.options import USUAL, Options
+from lichen.cli.options import USUAL, Options, ServiceName
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(
-    service: str | None = None,
+    service: ServiceName | None = None,
     *,
     host: Annotated[str | None, Parameter(name="--host", help="Where to listen.")] = None,
     port: Annotated[

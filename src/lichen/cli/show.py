@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from lichen.cli import Misuse
 from lichen.cli.mistakes import nearby
-from lichen.cli.options import USUAL, Now, Options, moment
-from lichen.cli.page import counted, emit, some, table
+from lichen.cli.options import USUAL, Node, Now, Options, moment
+from lichen.cli.page import EMPTY, counted, emit, some, table
 from lichen.cli.query import cell
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def show(
-    node: str | None = None,
+    node: Node | None = None,
     *,
     rows: Annotated[int, Parameter(name="--rows", help="Show so many of its rows.")] = 0,
     sql: Annotated[
@@ -57,8 +57,12 @@ def show(
     if node is None:
         from lichen.cli.summary import tell
 
-        seen = options.open().summary()
-        emit(seen) if options.json else tell(seen, options.folder)
+        loop = options.open()
+        seen = loop.summary()
+        if options.json:
+            emit(seen)
+        else:
+            tell(seen, options.folder) if loop.project.nodes else print(EMPTY)
         return 0
     told = options.open().show(node, rows=rows, now=moment(now))
     if options.json:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lichen.cli.options import USUAL, Options
+from lichen.cli.options import USUAL, Node, Options
 from lichen.cli.page import BAD, CALM, GOOD, console, counted, emit, some
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ MOST = 5  # rows of one node that are written out
 Told = Mapping[str, Any]  # one node of the answer, as in --json
 
 
-def why(what: str, *, options: Options = USUAL) -> int:
+def why(what: Node, *, options: Options = USUAL) -> int:
     """Say where something comes from.
 
     predictions.SERVICE:ID  a prediction: model, features, and the very source rows behind it
@@ -105,8 +105,9 @@ def _lines(told: Told) -> Iterator[tuple[str, str]]:
 def _of_prediction(told: Told) -> Iterator[tuple[str, str]]:
     if "probability" in told:
         key = f" for {told['key']}" if told["key"] is not None else ""
-        shown = told["value"] if told["probability"] is None else told["probability"]
-        yield "", f"{shown:.6g}{key}, asked at {told['at']}"
+        number = told["value"] if told["probability"] is None else told["probability"]
+        shown = number if isinstance(number, str) else f"{number:.6g}"
+        yield "", f"{shown}{key}, asked at {told['at']}"
     if "publication" in told:
         same = told["reproduced"]
         text = "the features computed again equal the logged ones" if same else "not reproduced"

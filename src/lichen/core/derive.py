@@ -47,6 +47,8 @@ def is_aggregate(node: exp.Expr) -> bool:
 def shape_of(select: exp.Query) -> Literal["rows", "aggregate"]:
     """Return whether a SELECT reads its input row by row or needs all rows of a moment.
 
+    One that holds another SELECT counts as the latter: what the inner one needs is not looked into.
+
     >>> import sqlglot
     >>> shape_of(sqlglot.parse_one("select a + 1 as b from t where a > 2"))
     'rows'
@@ -55,6 +57,8 @@ def shape_of(select: exp.Query) -> Literal["rows", "aggregate"]:
     """
     clauses = ("group", "having", "distinct", "limit", "offset", "qualify")
     if not isinstance(select, exp.Select) or any(select.args.get(name) for name in clauses):
+        return "aggregate"
+    if is_nested(select):
         return "aggregate"
     needs_all = any(is_aggregate(n) or isinstance(n, exp.Window) for n in select.walk())
     return "aggregate" if needs_all else "rows"
@@ -294,13 +298,18 @@ def _refuse_what_mixes_rows(select: exp.Select, where: Where | None) -> None:
 
 
 def _whole(select: exp.Select) -> Iterable[str]:
-    if shape_of(select) == "aggregate":
-        yield "a SELECT that aggregates"
-    if select.args.get("with_") or sum(1 for _ in select.find_all(exp.Query)) > 1:
+    if is_nested(select):
         yield "a subquery"
+    elif shape_of(select) == "aggregate":
+        yield "a SELECT that aggregates"
     for clause in sorted(name for name, value in select.args.items() if value):
         if clause not in _CLAUSES:
             yield f"the clause {clause.rstrip('_')!r}"
+
+
+def is_nested(select: exp.Select) -> bool:
+    """Return whether a SELECT holds another one: under WITH, in FROM, or in an expression."""
+    return bool(select.args.get("with_")) or sum(1 for _ in select.find_all(exp.Query)) > 1
 
 
 def _relations(select: exp.Select) -> Iterable[exp.Expr]:

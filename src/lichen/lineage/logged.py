@@ -28,7 +28,7 @@ class Logged:
     publication: int
     key: str | None
     at: Instant
-    value: float
+    value: float | str | None
     probability: float | None
     request: Mapping[str, Any]
     features: Mapping[str, Any]
@@ -56,7 +56,7 @@ def _drained(archive: Archive, table: Name, id_: str) -> Logged | None:
     if not rows:
         return None
     values = {**rows[-1].values}
-    fields = {name: values[name] for name in Prediction.__struct_fields__}
+    fields = {name: values.get(name) for name in Prediction.__struct_fields__}
     return _logged(fields, drained=record.sequence)
 
 
@@ -106,7 +106,7 @@ def _logged(fields: Mapping[str, Any], *, drained: int | None) -> Logged:
         publication=fields["publication"],
         key=fields["key"],
         at=instant(fields["at"]),
-        value=fields["value"],
+        value=fields["value"] if fields["value"] is not None else fields["answer"],
         probability=fields["probability"],
         request=msgspec.json.decode(fields["request"] or "{}"),
         features=msgspec.json.decode(fields["features"] or "{}"),

@@ -46,16 +46,20 @@ class Knob:
 
 @dataclass(frozen=True)
 class Order:
-    """One fit to do. `watch` are later rows for early stopping; `stop` says that time is up."""
+    """One fit to do. `watch` are later rows for early stopping; `stop` says that time is up.
+
+    A multiclass label is a place among `classes` many, of which some may have no row.
+    """
 
     matrix: Matrix
     label: Floats
-    task: str  # binary or regression
+    task: str  # binary, multiclass or regression
     metric: str
     settings: Settings
     seed: int
     stop: Callable[[], bool]
     watch: tuple[Matrix, Floats] | None = None
+    classes: int = 0
 
 
 class Fitted(Protocol):
@@ -65,7 +69,10 @@ class Fitted(Protocol):
     def used(self) -> Settings: ...
 
     def predict(self, inputs: Any) -> Floats:
-        """Return probabilities or values, uncalibrated. Reads a Matrix (or a user's frame)."""
+        """Return probabilities or values, uncalibrated. Reads a Matrix (or a user's frame).
+
+        Of a multiclass task the shape is (rows, classes).
+        """
 
     def save(self, folder: Path) -> None:
         """Write files that need no trust to be read: text, JSON, plain arrays."""
@@ -116,11 +123,11 @@ class Estimators(Protocol):
     def check(self, estimator: Any, task: str) -> None:
         """Refuse, before any work, what cannot be fitted, stored or asked for this task."""
 
-    def fit(self, estimator: Any, frame: Any, label: Floats, task: str) -> Fitted:
+    def fit(self, estimator: Any, frame: Any, label: Floats, task: str, classes: int = 0) -> Fitted:
         """Fit a fresh copy of the estimator on a pandas DataFrame."""
 
     def is_probability(self, estimator: Any) -> bool:
-        """Return whether a yes/no estimator answers with probabilities."""
+        """Return whether a classifier answers with probabilities."""
 
     def load(self, folder: Path) -> Fitted:
         """Return what `save` wrote."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,21 @@ _OUTSIDE = ("write_log", "getvariable", "current_setting", "getenv")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a query found; values are JSON's own, times are ISO 8601 in UTC."""
+    """What a query found, as an Arrow table whose columns have names of their own."""
 
-    columns: tuple[str, ...]
-    rows: tuple[dict[str, Any], ...]
+    table: Any
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return the names of the columns."""
+        return tuple(self.table.column_names)
+
+    @cached_property
+    def rows(self) -> tuple[dict[str, Any], ...]:
+        """Return the rows; values are JSON's own, times are ISO 8601 in UTC."""
+        columns = [[plain(value) for value in column.to_pylist()] for column in self.table.columns]
+        named = (dict(zip(self.columns, row, strict=True)) for row in zip(*columns, strict=True))
+        return tuple(named)
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,7 @@ def query(sql: str, library: Library, at: Instant) -> Answer:
     except LakeError as error:
         _explain_columns(sql, library)
         raise QueryError(error.what) from error
-    names = _apart(found.column_names)
-    columns = [[plain(c[i].as_py()) for i in range(len(c))] for c in found.columns]
-    rows = tuple(dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
-    return Answer(tuple(names), rows)
+    return Answer(found.rename_columns(_apart(found.column_names)))
 
 
 def read_only(sql: str) -> exp.Query:

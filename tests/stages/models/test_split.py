@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lichen.core.errors import ModelError
-from lichen.stages.models.data import TrainingSet, digest, task_of, utc
+from lichen.stages.models.data import TrainingSet, answers_of, digest, utc
 from lichen.stages.models.metric import Task
 from lichen.stages.models.split import folds, held_out, split, thin
 
@@ -116,22 +116,50 @@ def test_a_holdout_that_cannot_be_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("values", "task"),
+    ("values", "metric", "task", "classes"),
     [
-        ([True, False, None], Task.binary),
-        ([0, 1, 1], Task.binary),
-        ([0.0, 1.0, None], Task.binary),
-        ([0, 1, 2], Task.regression),
-        ([0.5, 1.0], Task.regression),
+        ([True, False, None], "roc_auc", Task.binary, ()),
+        ([0, 1, 1], "roc_auc", Task.binary, ()),
+        ([0.0, 1.0, None], "log_loss", Task.binary, ()),
+        ([0, 1, 2], "rmse", Task.regression, ()),
+        ([0, 1, 2], "log_loss", Task.multiclass, (0, 1, 2)),
+        ([3.0, 1.0, 2.0, None], "macro_f1", Task.multiclass, (1, 2, 3)),
+        ([2, 1, 1], "accuracy", Task.binary, (1, 2)),
+        ([0.5, 1.0], "roc_auc", Task.regression, ()),
+        (["b", "a", None], "roc_auc", Task.binary, ("a", "b")),
+        (["c", "a", "b"], "accuracy", Task.multiclass, ("a", "b", "c")),
     ],
 )
-def test_the_label_sets_the_task(values: list[object], task: Task) -> None:
-    assert task_of(pd.Series(values)) is task
+def test_label_and_metric_set_the_task(
+    values: list[object], metric: str, task: Task, classes: tuple[object, ...]
+) -> None:
+    found = answers_of(pd.Series(values), metric)
+    assert (found.task, found.classes) == (task, classes)
 
 
-def test_a_text_label_is_refused() -> None:
-    with pytest.raises(ModelError, match="neither yes/no nor a number"):
-        task_of(pd.Series(["late", "on time"]))
+def test_yes_is_the_class_that_is_declared_and_comes_last() -> None:
+    labels = pd.Series(["<=50K", ">50K", None, "<=50K"])
+    found = answers_of(labels, "roc_auc", "<=50K")
+    assert found.classes == (">50K", "<=50K")
+    assert found.codes(labels).tolist()[:2] == [1.0, 0.0]
+    assert found.codes(labels).isna().tolist() == [False, False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("values", "positive", "says"),
+    [
+        ([str(i) for i in range(101)], None, "101 different values"),
+        (["a", "a"], None, "all 2 labels are the same: a"),
+        (["no", "yes"], "yse", "did you mean 'yes'"),
+        ([True, False], "yes", "itself yes or no"),
+        ([pd.Timestamp("2020-01-01"), pd.Timestamp("2020-01-02")], None, "neither yes/no nor a c"),
+    ],
+)
+def test_a_label_that_cannot_be_predicted_is_refused(
+    values: list[object], positive: object, says: str
+) -> None:
+    with pytest.raises(ModelError, match=says):
+        answers_of(pd.Series(values), "accuracy", positive)
 
 
 def test_the_digest_depends_on_order_and_borders() -> None:

@@ -13,7 +13,7 @@ from lichen.stages.context import Shelf
 from lichen.stages.features.answer import answer
 from lichen.stages.features.compiled import compiled
 from lichen.stages.features.spec import Features
-from lichen.stages.models.labels import told_back, told_nodes
+from lichen.stages.models.labels import in_texts, told_back, told_nodes
 from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.questions import questions
 from lichen.stages.outcomes.spec import Outcome
@@ -48,7 +48,8 @@ def asked(
     """
     inputs = {node: shelf.versions(node) for node in inquiry.nodes}
     asking = questions(inquiry.outcome, inputs, lit(now))
-    asking = told_back(asking, inquiry.feedback, shelf, now)
+    texts = in_texts(str(inquiry.model.name), inquiry.feedback, shelf)
+    asking = told_back(asking, inquiry.feedback, shelf, now, texts=texts)
     outer = exp.select(*map(col, asking.named_selects)).from_(asking.subquery("asking"))
     if since is not None:
         outer = outer.where(exp.GTE(this=col("_at"), expression=lit(since)))

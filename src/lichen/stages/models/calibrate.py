@@ -24,14 +24,20 @@ _SURE = 1e-6
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """A rising map in log odds, linear between `scores`; `method` names how it was made."""
+    """A rising map in log odds, linear between `scores`; `method` names how it was made.
+
+    Probabilities by class have a `temperature` in its place: their logarithms are divided by it.
+    """
 
     method: str
-    scores: tuple[float, ...]
-    probabilities: tuple[float, ...]
+    scores: tuple[float, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    temperature: float | None = None
 
     def __call__(self, predicted: Floats) -> Floats:
         """Return calibrated probabilities."""
+        if self.temperature is not None:
+            return cooled(predicted, self.temperature)
         return np.asarray(
             np.interp(np.clip(predicted, 0, 1), self.scores, self.probabilities), dtype=np.float64
         )
@@ -50,6 +56,47 @@ def calibrate(predicted: Floats, label: Floats) -> Calibration | None:
     gains = _losses(predicted[late], label[late]) - _losses(trial(predicted[late]), label[late])
     chance = float(gains.std()) / np.sqrt(len(gains))
     return fit(predicted, label) if gains.mean() > chance else None
+
+
+def calibrate_classes(predicted: Floats, label: Floats) -> Calibration | None:
+    """Return the temperature that lowers the log loss of probabilities by class, or None.
+
+    It is judged as a map for yes/no is.
+    """
+    cut = len(label) * 2 // 3
+    if min(cut, len(label) - cut) < 5 * predicted.shape[1]:
+        return None
+    trial = fit_temperature(predicted[:cut], label[:cut])
+    before, after = predicted[cut:], trial(predicted[cut:])
+    gains = _class_losses(before, label[cut:]) - _class_losses(after, label[cut:])
+    chance = float(gains.std()) / np.sqrt(len(gains))
+    return fit_temperature(predicted, label) if gains.mean() > chance else None
+
+
+def fit_temperature(predicted: Floats, label: Floats) -> Calibration:
+    """Return the temperature of the least log loss: one number, found by halving an interval."""
+    low, high = np.log(0.1), np.log(10.0)
+    golden = (np.sqrt(5) - 1) / 2
+
+    def loss(logarithm: float) -> float:
+        return float(_class_losses(cooled(predicted, float(np.exp(logarithm))), label).mean())
+
+    for _ in range(40):  # the loss has one valley over the logarithm of the temperature
+        a, b = high - golden * (high - low), low + golden * (high - low)
+        low, high = (low, b) if loss(a) <= loss(b) else (a, high)
+    return Calibration(method="temperature", temperature=float(np.exp((low + high) / 2)))
+
+
+def cooled(predicted: Floats, temperature: float) -> Floats:
+    """Return probabilities by class, sharper below a temperature of 1 and flatter above it."""
+    logs = np.log(np.clip(predicted, _SURE, 1)) / temperature
+    raised = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return np.asarray(raised / raised.sum(axis=1, keepdims=True))
+
+
+def _class_losses(predicted: Floats, label: Floats) -> Floats:
+    true = predicted[np.arange(len(label)), label.astype(np.intp)]
+    return np.asarray(-np.log(np.clip(true, _SURE, 1)))
 
 
 def fit(predicted: Floats, label: Floats) -> Calibration:

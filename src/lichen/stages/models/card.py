@@ -10,14 +10,20 @@ from lichen.stages.models.evaluate import Bin, Slice
 from lichen.stages.models.interval import Measured
 from lichen.stages.models.metric import METRICS, Task
 
+RARE = 10  # a class with fewer rows in the holdout is hardly judged
+
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of one part; for a yes/no label `mean` is the base rate. Times are ISO 8601, or None."""
+    """Rows of one part, and how many of each named class. Times are ISO 8601, or None.
+
+    For a yes/no label `mean` is the base rate, for several classes the share of the commonest one.
+    """
 
     rows: int
     mean: float
     begin: str | None = None
     end: str | None = None
+    classes: dict[str, int] = {}
 
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +65,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     read_digest: str = ""
     seed: int = 0
     versions: dict[str, str] = {}
+    classes: tuple[str | int, ...] = ()
 
 
 def encoded(report: Report) -> bytes:
@@ -89,19 +96,34 @@ def card(report: Report) -> str:
 
 def limits(report: Report) -> list[str]:
     """Return what this model is known not to do well: only what was measured."""
-    return [*_against_others(report), *_uncertainty(report), *_weak_slices(report)]
+    found = (_against_others, _uncertainty, _rare_classes, _weak_slices)
+    return [text for each in found for text in each(report)]
 
 
 def _opening(report: Report) -> Iterator[str]:
-    what = "the probability that" if report.task is Task.binary else "the value of"
-    true = " is true" if report.task is Task.binary else ""
     yield f"# {report.model}\n"
-    yield f"Predicts {what} `{report.target}`{true}. Family: {report.family}."
+    yield f"Predicts {_asked(report)}. Family: {report.family}."
     yield f"Trained {report.trained_at}; chosen by `{report.metric}`.\n"
 
 
+def _asked(report: Report) -> str:
+    if report.task is Task.regression:
+        return f"the value of `{report.target}`"
+    if report.task is Task.multiclass:
+        return f"which of {len(report.classes)} classes `{report.target}` is"
+    if report.classes:
+        no, yes = report.classes
+        return f"the probability that `{report.target}` is `{yes}` and not `{no}`"
+    return f"the probability that `{report.target}` is true"
+
+
+_MEANS = {
+    Task.binary: "base rate", Task.multiclass: "commonest class", Task.regression: "mean",
+}  # fmt: skip
+
+
 def _data(report: Report) -> Iterator[str]:
-    mean = "base rate" if report.task is Task.binary else "mean"
+    mean = _MEANS[report.task]
     yield "## Data\n"
     yield f"| part | rows | {mean} | from | to |\n|---|---:|---:|---|---|"
     for name, part in (("training", report.training), ("holdout", report.holdout)):
@@ -111,11 +133,19 @@ def _data(report: Report) -> Iterator[str]:
     left = ", ".join(f"{count:,} {why}" for why, count in report.left_out.items() if count)
     yield f"\n{cutoff}Left out: {left or 'nothing'}. Final fit on {report.fitted_rows:,} rows."
     yield f"Read in training: {report.read_rows:,} keys, SHA-256 `{report.read_digest[:16]}`.\n"
+    if report.classes:
+        yield "| class | training | holdout |\n|---|---:|---:|"
+        for name in map(str, report.classes):
+            counts = (part.classes.get(name, 0) for part in (report.training, report.holdout))
+            yield f"| {name.replace('|', '/')} | {' | '.join(f'{count:,}' for count in counts)} |"
+        yield ""
 
 
 def _metrics(report: Report) -> Iterator[str]:
-    line = "plain logistic regression" if report.task is Task.binary else "plain ridge regression"
-    constant = "base rate" if report.task is Task.binary else "training mean"
+    values = report.task is Task.regression
+    line = "plain ridge regression" if values else "plain logistic regression"
+    constants = {Task.binary: "base rate", Task.multiclass: "class shares"}
+    constant = constants.get(report.task, "training mean")
     yield "## Metrics on the holdout\n"
     yield f"| metric | better | value | 95 % interval | {constant} | {line} |"
     yield "|---|---|---:|---|---:|---:|"
@@ -208,6 +238,14 @@ def _uncertainty(report: Report) -> Iterator[str]:
             f"The base rate moved from {report.training.mean:.3f} in training "
             f"to {report.holdout.mean:.3f} in the holdout."
         )
+
+
+def _rare_classes(report: Report) -> Iterator[str]:
+    counts = report.holdout.classes
+    if rare := [name for name, count in counts.items() if count < RARE]:
+        listed = ", ".join(f"{name} ({counts[name]:,})" for name in rare[:10])
+        more = f" and {len(rare) - 10} more" if len(rare) > 10 else ""
+        yield f"Classes with fewer than {RARE} rows in the holdout, hardly judged: {listed}{more}."
 
 
 def _weak_slices(report: Report) -> Iterator[str]:

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lichen.core.errors import ModelError
-from lichen.stages.models.metric import Task
+from lichen.stages.models.metric import Task, judges
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+
+MOST_CLASSES = 100
+Class = str | int  # a class's own name
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What kind of answer a label holds: the task, and the names of its classes.
+
+    A yes/no label of two named classes has the one that yes means last; a label that is itself
+    yes or no has no names.
+    """
+
+    task: Task
+    classes: tuple[Class, ...] = ()
+
+    def codes(self, label: pd.Series[Any]) -> pd.Series[Any]:
+        """Return labels as numbers: the places of their classes, NaN where there is none."""
+        if not self.classes:
+            return label
+        import pandas as pd
+
+        places = {name: float(place) for place, name in enumerate(self.classes)}
+        known = label.notna().tolist()
+        codes = [
+            places.get(class_of(value), np.nan) if there else np.nan
+            for value, there in zip(label.tolist(), known, strict=True)
+        ]
+        return pd.Series(codes, index=label.index, dtype="float64", name=label.name)
 
 
 @dataclass(frozen=True)
@@ -52,6 +82,10 @@ class TrainingSet:
             taken(self.label_known_at),
         )
 
+    def coded(self, answers: Answers) -> TrainingSet:
+        """Return the same rows with their labels as numbers."""
+        return replace(self, label=answers.codes(self.label))
+
     def numbers(self) -> NDArray[np.float64]:
         """Return the labels as float64, NaN where there is none."""
         return self.label.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -81,25 +115,75 @@ def digest(keys: tuple[str, ...]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def task_of(label: pd.Series[Any]) -> Task:
-    """Return the task that a label sets.
+def answers_of(label: pd.Series[Any], metric: str, positive: Any = None) -> Answers:
+    """Return what kind of answer a label holds. Raises ModelError for what cannot be predicted.
 
-    Booleans, and numbers that are only 0 and 1, are binary; every other number is a regression.
-    Raises ModelError for anything else.
+    Booleans, and numbers that are only 0 and 1, are yes or no. Texts name classes, and so do
+    whole numbers where the metric judges classes; every other number is a value. Of two classes
+    `positive` is yes, or else the last one in order.
     """
     from pandas.api import types
 
     known = label.dropna()
     held = types.infer_dtype(known)
-    if held == "boolean":
-        return Task.binary
-    if held in ("integer", "floating", "mixed-integer-float", "decimal"):
-        return Task.binary if set(known.unique()) <= {0, 1} else Task.regression
+    if held == "boolean" or (held in _NUMBERS and set(known.unique()) <= {0, 1}):
+        if positive is not None and positive not in (True, 1):
+            raise ModelError(
+                f"positive={positive!r} names no class: the label is itself yes or no",
+                hint="negate the outcome's `label`, or leave `positive` out",
+            )
+        return Answers(Task.binary)
+    names = held in _NUMBERS and not judges(metric, Task.regression) and _whole(known)
+    if held == "string" or names:
+        return _named(known, positive)
+    if held in _NUMBERS:
+        return Answers(Task.regression)
     raise ModelError(
-        f"the label is neither yes/no nor a number (its type is {label.dtype})",
-        allowed=("a boolean", "0 and 1", "a number"),
+        f"the label is neither yes/no nor a class nor a number (its type is {label.dtype})",
+        allowed=("a boolean", "0 and 1", "a text", "a number"),
         hint="turn it into one in the outcome's `label`, for example `status = 'late'`",
     )
+
+
+def _named(known: pd.Series[Any], positive: Any) -> Answers:
+    classes = sorted(
+        {class_of(value) for value in known.unique()},
+        key=lambda name: (isinstance(name, str), name),
+    )
+    if len(classes) > MOST_CLASSES:
+        raise ModelError(
+            f"the label has {len(classes):,} different values; a model tells at most "
+            f"{MOST_CLASSES} classes apart",
+            hint="put rare values together in the outcome's `label`; where the number itself is "
+            'meant, judge it by metric="rmse"',
+        )
+    if len(classes) == 1:
+        raise ModelError(
+            f"all {len(known):,} labels are the same: {classes[0]}",
+            hint="look at the outcome's `label` with `lichen query`",
+        )
+    if positive is not None and positive not in classes:
+        raise ModelError(
+            f"positive: no row has the label {positive!r}",
+            allowed=[str(name) for name in classes],
+            given=str(positive),
+        )
+    if len(classes) == 2:
+        yes = classes[1] if positive is None else positive
+        return Answers(Task.binary, tuple(sorted(classes, key=lambda name: name == yes)))
+    return Answers(Task.multiclass, tuple(classes))
+
+
+def class_of(value: Any) -> Class:
+    """Return the class that a label names; a whole number may have come as a float."""
+    return value if isinstance(value, str) else int(value)
+
+
+def _whole(known: pd.Series[Any]) -> bool:
+    return bool((known.astype("float64") % 1 == 0).all())
+
+
+_NUMBERS = ("integer", "floating", "mixed-integer-float", "decimal")
 
 
 def check_label(values: NDArray[np.float64], task: Task) -> None:
@@ -110,9 +194,9 @@ def check_label(values: NDArray[np.float64], task: Task) -> None:
             hint="give the outcome more rows, or wait until more labels are known",
         )
     if len(np.unique(values)) < 2:
-        what = "yes/no answer" if task is Task.binary else "value"
+        same = {Task.binary: "yes/no answer", Task.regression: "value"}.get(task, "class")
         raise ModelError(
-            f"all {len(values)} labels have the same {what}: {values[0]:g}",
+            f"all {len(values)} labels have the same {same}: {values[0]:g}",
             hint="look at the outcome's `label` with `lichen query`",
         )
 

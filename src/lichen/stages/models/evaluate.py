@@ -55,8 +55,15 @@ def metrics(
 
 
 def baseline(task: Task, training_label: Floats, label: Floats) -> dict[str, float | None]:
-    """Return what the mean of the training labels scores, given as the answer to every row."""
+    """Return what the mean of the training labels scores, given as the answer to every row.
+
+    Of several classes it is their shares.
+    """
     constant = np.full(len(label), training_label.mean())
+    if task is Task.multiclass:
+        count = int(max(training_label.max(), label.max())) + 1
+        shares = np.bincount(training_label.astype(np.intp), minlength=count) / len(training_label)
+        constant = np.tile(shares, (len(label), 1))
     return {
         metric.name: _defined(score(metric.name, label, constant)) for metric in metrics_for(task)
     }
@@ -82,7 +89,13 @@ def slice_columns(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, pd.Ser
 
 
 def reliability(label: Floats, predicted: Floats, bins: int = 10) -> list[Bin]:
-    """Return what was predicted and observed per equal share of the rows."""
+    """Return what was predicted and observed per equal share of the rows.
+
+    Of several classes it is how probable the chosen one was, and how often it was the true one.
+    """
+    if predicted.ndim == 2:
+        label = (predicted.argmax(axis=1) == label).astype(np.float64)
+        predicted = predicted.max(axis=1)
     order = np.argsort(predicted, kind="stable")
     return [
         Bin(

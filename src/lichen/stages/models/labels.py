@@ -19,18 +19,27 @@ def told_nodes(feedback: Sequence[str], shelf: Shelf) -> list[str]:
     return [*told, *(node for node in named if node in shelf.records)]
 
 
+def in_texts(model: str, feedback: Sequence[str], shelf: Shelf) -> bool:
+    """Return whether labels are texts: by the classes of the trained model, or by what was told."""
+    trained = shelf.records.get(model)
+    classes = trained.facts.get("classes", ()) if trained is not None else ()
+    told = (shelf.records[node].facts.get("texts") for node in feedback if node in shelf.records)
+    return any(isinstance(name, str) for name in classes) or any(told)
+
+
 def told_back(
-    asking: exp.Select, feedback: Sequence[str], shelf: Shelf, now: Instant
+    asking: exp.Select, feedback: Sequence[str], shelf: Shelf, now: Instant, *, texts: bool = False
 ) -> exp.Select:
     """Return questions whose labels are the outcome's together with the feedback of services: of
-    those known by `now` the last known wins."""
-    told = told_by(feedback, shelf, now, "key")
+    those known by `now` the last known wins. `texts` says that labels are texts."""
+    told = told_by(feedback, shelf, now, "key", texts=texts)
     if told is None:
         return asking
     wins = later(col("known_at", "b"), col("_label_known_at", "a"))
     kept = [c for c in asking.named_selects if c not in ("_label", "_label_known_at")]
-    # A label that came back as a number is read as the outcome's own type.
-    back = exp.case().when(wins, col("label", "b")).else_(exp.cast(col("_label", "a"), "double"))
+    # A label that came back as a number or a text makes the outcome's own one of that type.
+    own = exp.cast(col("_label", "a"), "varchar" if texts else "double")
+    back = exp.case().when(wins, col("label", "b")).else_(own)
     since = exp.case().when(wins.copy(), col("known_at", "b")).else_(col("_label_known_at", "a"))
     return (
         exp.select(
@@ -47,13 +56,15 @@ def told_back(
     )
 
 
-def told_by(feedback: Sequence[str], shelf: Shelf, now: Instant, by: str) -> exp.Select | None:
+def told_by(
+    feedback: Sequence[str], shelf: Shelf, now: Instant, by: str, *, texts: bool = False
+) -> exp.Select | None:
     """Return the last feedback known by `now` for each key or prediction_id (`by`): `label` and
     `known_at`; None where there is none.
 
     What was told of a prediction counts for the key that the prediction was about.
     """
-    each = [_told(node, shelf, now) for node in feedback if node in shelf.records]
+    each = [_told(node, shelf, now, texts=texts) for node in feedback if node in shelf.records]
     if not each:
         return None
     every: exp.Query = each[0] if len(each) == 1 else exp.union(*each, distinct=False)
@@ -84,11 +95,19 @@ def later(ours: exp.Expr, theirs: exp.Expr) -> exp.Expr:
     )
 
 
-def _told(node: str, shelf: Shelf, now: Instant) -> exp.Select:
+def _told(node: str, shelf: Shelf, now: Instant, *, texts: bool) -> exp.Select:
     predictions = str(Name(Kind.predictions, Name.parse(node).name))
     by_now = exp.LTE(this=col("known_at", "f"), expression=lit(now))
-    shown = [col(name, "f") for name in ("prediction_id", "label", "known_at", "_row")]
-    rows = exp.select(*shown).from_(shelf.versions(node).subquery("f")).where(by_now)
+    shown = [col(name, "f") for name in ("prediction_id", "known_at", "_row")]
+    label: exp.Expr = col("label", "f")
+    if texts:
+        stored = {name for name, _ in shelf.records[node].facts["columns"]}
+        label = col("answer", "f") if "answer" in stored else exp.cast(exp.null(), "varchar")
+    rows = (
+        exp.select(exp.alias_(label, "label"), *shown)
+        .from_(shelf.versions(node).subquery("f"))
+        .where(by_now)
+    )
     if predictions not in shelf.records:
         return rows.select(col("key", "f"))
     named = exp.select("prediction_id", "key").from_(shelf.versions(predictions).subquery("v"))

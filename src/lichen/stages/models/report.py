@@ -56,8 +56,8 @@ def report(
         family=trained.family,
         trained_at=iso(subject.now),
         cutoff=iso(parts.cutoff) if parts.cutoff else None,
-        training=_part(parts.training),
-        holdout=_part(holdout),
+        training=_part(parts.training, trained),
+        holdout=_part(holdout, trained),
         left_out={"without a known label": parts.unlabelled, "known too late": parts.late},
         fitted_rows=training.fitted_rows,
         seconds=training.seconds,
@@ -68,23 +68,32 @@ def report(
         untried=dict(training.untried),
         slices=tuple(evaluate.slices(metric, label, predicted, slice_by)),
         calibration=method,
-        reliability=tuple(evaluate.reliability(label, predicted) if task is Task.binary else ()),
+        reliability=tuple(
+            () if task is Task.regression else evaluate.reliability(label, predicted)
+        ),
         importance=evaluate.importance(trained.predict, holdout.frame, label, metric, seed=seed),
         ignored=trained.encoder.ignored,
         read_rows=len(training.reading.keys),
         read_digest=training.reading.digest,
         seed=seed,
         versions=versions(),
+        classes=trained.classes,
     )
 
 
-def _part(rows: TrainingSet) -> Part:
-    mean = float(rows.numbers().mean())
+def _part(rows: TrainingSet, trained: Trained) -> Part:
+    numbers = rows.numbers()
+    mean, counts = float(numbers.mean()), {}
+    if trained.classes:
+        found = np.bincount(numbers.astype(np.intp), minlength=len(trained.classes))
+        counts = {str(n): int(c) for n, c in zip(trained.classes, found, strict=True)}
+    if trained.task is Task.multiclass:
+        mean = max(counts.values()) / len(rows)
     if rows.at is None:
-        return Part(rows=len(rows), mean=mean)
+        return Part(rows=len(rows), mean=mean, classes=counts)
     at = utc(rows.at)
     begin, end = (str(np.datetime_as_string(moment, unit="s")) for moment in (at.min(), at.max()))
-    return Part(rows=len(rows), mean=mean, begin=f"{begin}Z", end=f"{end}Z")
+    return Part(rows=len(rows), mean=mean, begin=f"{begin}Z", end=f"{end}Z", classes=counts)
 
 
 def _tried(candidates: Sequence[Candidate]) -> tuple[Tried, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlglot import exp
 
-from lichen.core.errors import ModelError
+from lichen.core.errors import ModelError, placed
 from lichen.core.pyrun import call
 from lichen.core.sql import col
 from lichen.core.steps import Done, Result, Train
 from lichen.core.time import Instant, iso
 from lichen.ports.durable import sync
+from lichen.ports.engine import Engine
 from lichen.ports.learner import Estimators, Learner, Samplers
-from lichen.stages.context import Context
+from lichen.stages.context import Context, Shelf
 from lichen.stages.models.ask import Inquiry, asked, relations_of
 from lichen.stages.models.card import Report, card, encoded
-from lichen.stages.models.data import TrainingSet, digest, task_of
+from lichen.stages.models.data import Answers, TrainingSet, answers_of, digest
 from lichen.stages.models.evaluate import slice_columns
 from lichen.stages.models.labels import told_nodes
 from lichen.stages.models.metric import Metric, choose
@@ -52,23 +53,52 @@ def train(step: Train, inquiry: Inquiry, learners: Learners, ctx: Context) -> Re
     are recorded with their digests, so that the ledger can prove that they never met.
     """
     model, now = inquiry.model, ctx.now
-    recipe = _recipe(inquiry, ctx.root)
+    recipe = recipe_of(inquiry, ctx.root)
     ctx.progress("reading the training set")
-    rows = training_rows(inquiry, ctx, now)
-    parts = split(rows, model.holdout, now)
-    metric = choose(model.metric, task_of(parts.training.label))
-    ctx.progress(f"searching on {len(parts.training):,} rows")
-    training = _train(parts.training, recipe, metric, learners, model.seed)
-    plain = train_plain(parts.training, metric, learners.candidates["linear"], seed=model.seed)
-    ctx.progress(f"judging on {len(parts.holdout):,} rows")
-    sliced = slice_columns(parts.holdout.frame, model.slices)
-    subject = Subject(model.name.name, inquiry.outcome.name.name, now, model.seed)
-    told = report(subject, parts, training, plain, metric, sliced)
+    parts, answers = coded(split(training_rows(inquiry, ctx, now), model.holdout, now), inquiry)
+    training, told = learned(inquiry, recipe, parts, answers, learners, now, ctx.progress)
     folder = model_folder(ctx.folder, model.name.name, step.sequence)
     sha256 = _store(folder, training.trained, told, parts, training)
     facts = _facts(step, inquiry, told, parts, sha256, ctx)
     ctx.intend(step, {"fingerprint": step.fingerprint}, facts, ())
     return Done(facts=facts)
+
+
+def coded(parts: Split, inquiry: Inquiry) -> tuple[Split, Answers]:
+    """Return both parts with labels as numbers, and what these mean.
+
+    The names of the classes are those of all labelled rows: a class that only the holdout has is
+    one that the model should have known.
+    """
+    import pandas as pd
+
+    model, labels = inquiry.model, (parts.training.label, parts.holdout.label)
+    with placed(model.where, "label"):
+        answers = answers_of(pd.concat(labels, ignore_index=True), model.metric, model.positive)
+    training, holdout = (part.coded(answers) for part in (parts.training, parts.holdout))
+    return replace(parts, training=training, holdout=holdout), answers
+
+
+def learned(
+    inquiry: Inquiry,
+    recipe: Any,
+    parts: Split,
+    answers: Answers,
+    learners: Learners,
+    now: Instant,
+    progress: Callable[[str], None] = lambda _: None,
+) -> tuple[Training, Report]:
+    """Return what a recipe learns from the training part, and its report on the part held out."""
+    model = inquiry.model
+    metric = choose(model.metric, answers.task)
+    progress(f"searching on {len(parts.training):,} rows")
+    training = _train(parts.training, recipe, metric, learners, answers, model.seed)
+    linear, classes = learners.candidates["linear"], answers.classes
+    plain = train_plain(parts.training, metric, linear, classes=classes, seed=model.seed)
+    progress(f"judging on {len(parts.holdout):,} rows")
+    sliced = slice_columns(parts.holdout.frame, model.slices)
+    subject = Subject(model.name.name, inquiry.outcome.name.name, now, model.seed)
+    return training, report(subject, parts, training, plain, metric, sliced)
 
 
 def training_rows(
@@ -86,21 +116,23 @@ def training_rows(
         rows: TrainingSet = ctx.kept[key]
         later = since is None or rows.at is None or rows.at >= since
         return rows if later is True else rows.rows(later.to_numpy(dtype=bool))
-    read = _read_rows(inquiry, ctx, now, since=since)
+    read = read_rows(inquiry, ctx.shelf, ctx.engine, now, since=since)
     if since is None:
         ctx.kept.clear()
         ctx.kept[key] = read
     return read
 
 
-def _read_rows(
-    inquiry: Inquiry, ctx: Context, now: Instant, *, since: Instant | None
+def read_rows(
+    inquiry: Inquiry, shelf: Shelf, engine: Engine, now: Instant, *, since: Instant | None = None
 ) -> TrainingSet:
-    query = asked(inquiry, ctx.shelf, now, since=since)
+    """Return the rows of `training_rows` from a shelf, read anew."""
+    query = asked(inquiry, shelf, now, since=since)
     own = ("_key", "_at", "_label", "_label_known_at")
     kept = [c for c in query.named_selects if c in own or ("__" in c and not c.startswith("_"))]
-    rows = exp.select(*map(col, kept)).from_(query.subquery("asked"))
-    frame = ctx.engine.frame(rows, relations_of(inquiry, ctx.shelf))
+    # In one order whatever the engine's threads do, so that the same rows give the same model.
+    rows = exp.select(*map(col, kept)).from_(query.subquery("asked")).order_by("_at", "_key")
+    frame = engine.frame(rows, relations_of(inquiry, shelf))
     return as_training_set(frame, timed=inquiry.outcome.predict_at is not None)
 
 
@@ -131,7 +163,7 @@ def load_version(
     return load(model_folder(folder, model, version), loaders, sha256=sha256)
 
 
-def _recipe(inquiry: Inquiry, root: Path) -> Any:
+def recipe_of(inquiry: Inquiry, root: Path) -> Any:
     """Import the model's file and call its function with the names of its features."""
     return call(
         inquiry.model.path,
@@ -146,11 +178,18 @@ def _recipe(inquiry: Inquiry, root: Path) -> Any:
 
 
 def _train(
-    rows: TrainingSet, recipe: Any, metric: Metric, learners: Learners, seed: int
+    rows: TrainingSet,
+    recipe: Any,
+    metric: Metric,
+    learners: Learners,
+    answers: Answers,
+    seed: int,
 ) -> Training:
-    if isinstance(recipe, Auto):
-        return train_auto(rows, recipe, metric, learners.candidates, learners.samplers, seed=seed)
-    return train_own(rows, recipe, metric, learners.estimators)
+    classes = answers.classes
+    if not isinstance(recipe, Auto):
+        return train_own(rows, recipe, metric, learners.estimators, classes=classes)
+    candidates, samplers = learners.candidates, learners.samplers
+    return train_auto(rows, recipe, metric, candidates, samplers, classes=classes, seed=seed)
 
 
 def _store(folder: Path, trained: Trained, told: Report, parts: Split, training: Training) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lichen.stages.models import score_classes
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -28,8 +30,12 @@ def score(name: str, label: Floats, predicted: Floats) -> float:
 
 
 def weighted(name: str, label: Floats, predicted: Floats) -> Weighted:
-    """Return the metric as a function of row weights; sorting and losses are done once."""
-    return _PREPARE[name](label, predicted)
+    """Return the metric as a function of row weights; sorting and losses are done once.
+
+    A prediction is one number for each row, or a row of probabilities by class.
+    """
+    prepare = _PREPARE if predicted.ndim == 1 else _OF_CLASSES
+    return prepare[name](label, predicted)
 
 
 def _roc_auc(label: Floats, predicted: Floats) -> Weighted:
@@ -146,4 +152,11 @@ _PREPARE: dict[str, Callable[[Floats, Floats], Weighted]] = {
     "rmse": _rmse,
     "mae": _mean_of(_absolute),
     "r2": _r2,
+}
+_OF_CLASSES: dict[str, Callable[[Floats, Floats], Weighted]] = {
+    "log_loss": score_classes.log_loss,
+    "accuracy": score_classes.accuracy,
+    "balanced_accuracy": score_classes.balanced_accuracy,
+    "macro_f1": score_classes.macro_f1,
+    "roc_auc": score_classes.roc_auc(_roc_auc),
 }

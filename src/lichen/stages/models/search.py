@@ -32,6 +32,7 @@ class Field:
     matrix: Matrix
     label: Floats
     folds: tuple[Fold, ...]
+    classes: int = 0
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ def _trial(
                 seed=bounds.seed,
                 stop=stop,
                 watch=judged,
+                classes=plot.classes,
             )
         )
         predicted.append(fitted.predict(judged[0]))

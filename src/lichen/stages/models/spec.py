@@ -44,6 +44,7 @@ class Model:
     retrain: Retrain = Retrain()
     margin: float = 0.0
     seed: int = 0
+    positive: str | int | float | None = None
     lines: Lines = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -80,12 +81,14 @@ def read_model(path: Path, name: Name) -> Model:
         retrain=when,
         margin=float(settings.get("margin", 0.0)),
         seed=int(settings.get("seed", 0)),
+        positive=settings.get("positive"),
         lines={**lines, "$": function.lineno},
     )
 
 
 _SETTINGS: dict[str, tuple[type, ...]] = {
-    "target": (str,), "metric": (str,), "features": (str, list, tuple),
+    "target": (str,), "metric": (str,), "positive": (str, int, float),
+    "features": (str, list, tuple),
     "slices": (str, list, tuple), "holdout": (str, int, float), "retrain": (str, dict),
     "margin": (int, float), "seed": (int,),
 }  # fmt: skip

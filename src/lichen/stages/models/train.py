@@ -12,8 +12,14 @@ import numpy as np
 from lichen.core.errors import ModelError
 from lichen.ports.learner import Estimators, Learner, Matrix, Order, Samplers, Settings
 from lichen.stages.models import encode
-from lichen.stages.models.calibrate import Calibration, calibrate, fit
-from lichen.stages.models.data import Reading, TrainingSet, check_label
+from lichen.stages.models.calibrate import (
+    Calibration,
+    calibrate,
+    calibrate_classes,
+    fit,
+    fit_temperature,
+)
+from lichen.stages.models.data import Class, Reading, TrainingSet, check_label
 from lichen.stages.models.metric import Metric, Task
 from lichen.stages.models.recipe import Auto
 from lichen.stages.models.search import Bounds, Candidate, Clock, Field, Trial, search
@@ -51,13 +57,15 @@ def train_auto(
     learners: Mapping[str, Learner],
     samplers: Samplers,
     *,
+    classes: tuple[Class, ...] = (),
     seed: int = 0,
     clock: Clock = time.monotonic,
 ) -> Training:
     """Return the best model found within the recipe's budget. Raises ModelError.
 
-    `training` is everything that is read. With `trials` in the recipe and time enough, the same
-    rows and seed give the same model; a search that ends by the clock may end elsewhere next time.
+    `training` is everything that is read; where `classes` have names, its labels are their places.
+    With `trials` in the recipe and time enough, the same rows and seed give the same model; a
+    search that ends by the clock may end elsewhere next time.
     """
     began = clock()
     deadline = began + recipe.budget.total_seconds()
@@ -65,7 +73,7 @@ def train_auto(
     check_label(label, metric.task)
     encoder = encode.learn(training.frame)
     matrix = encode.encode(encoder, training.frame)
-    plot = _plot(training, matrix, label, recipe)
+    plot = _plot(training, matrix, label, recipe, len(classes))
     bounds = Bounds(began + (deadline - began) * SEARCH_SHARE, recipe.trials, seed, clock)
     lacks = {name: learners[name].missing() for name in recipe.candidates}
     chosen = {name: learners[name] for name, lack in lacks.items() if lack is None}
@@ -86,10 +94,11 @@ def train_auto(
             settings=_final(best.settings),
             seed=seed,
             stop=lambda: clock() > deadline,
+            classes=len(classes),
         )
     )
-    calibration = calibrate(*best.unseen) if metric.task is Task.binary else None
-    trained = Trained(metric.task, found[0].name, encoder, fitted, calibration)
+    calibration = _calibrated(metric.task, best)
+    trained = Trained(metric.task, found[0].name, encoder, fitted, calibration, classes)
     reading = Reading.of(training.key)
     untried = {name: lack for name, lack in lacks.items() if lack is not None}
     return Training(trained, found, reading, len(rows), clock() - began, untried)
@@ -101,32 +110,40 @@ def train_own(
     metric: Metric,
     estimators: Estimators,
     *,
+    classes: tuple[Class, ...] = (),
     clock: Clock = time.monotonic,
 ) -> Training:
     """Return a user's own estimator, fitted on all training rows as they are. Raises ModelError.
 
-    A yes/no estimator without probabilities gets a sigmoid on its decision values, made from the
-    last fold of training.
+    A classifier without probabilities gets a sigmoid (or, of several classes, a temperature) on its
+    decision values, made from the last fold of training.
     """
     began = clock()
     label = training.numbers()
     check_label(label, metric.task)
     estimators.check(estimator, metric.task.value)
-    fitted = estimators.fit(estimator, training.frame, label, metric.task.value)
+    task, count = metric.task, len(classes)
+    fitted = estimators.fit(estimator, training.frame, label, task.value, count)
     calibration = None
-    if metric.task is Task.binary and not estimators.is_probability(estimator):
-        calibration = _sigmoid_of(training, label, estimator, estimators)
+    if task is not Task.regression and not estimators.is_probability(estimator):
+        calibration = _decided(training, label, estimator, estimators, task, count)
     columns = tuple(
         encode.Column(name=str(name), dtype=str(dtype), kind="own")
         for name, dtype in training.frame.dtypes.items()
     )
-    trained = Trained(metric.task, OWN, encode.Encoder(columns=columns), fitted, calibration)
+    encoder = encode.Encoder(columns=columns)
+    trained = Trained(task, OWN, encoder, fitted, calibration, classes)
     reading = Reading.of(training.key)
     return Training(trained, (), reading, len(training), clock() - began)
 
 
 def train_plain(
-    training: TrainingSet, metric: Metric, linear: Learner, *, seed: int = 0
+    training: TrainingSet,
+    metric: Metric,
+    linear: Learner,
+    *,
+    classes: tuple[Class, ...] = (),
+    seed: int = 0,
 ) -> Trained:
     """Return the plain comparison: a line with usual settings on at most PLAIN_ROWS rows."""
     rows = thin(training, PLAIN_ROWS)
@@ -140,14 +157,28 @@ def train_plain(
         settings=linear.usual,
         seed=seed,
         stop=lambda: False,
+        classes=len(classes),
     )
-    return Trained(metric.task, linear.name, encoder, linear.fit(order))
+    return Trained(metric.task, linear.name, encoder, linear.fit(order), None, classes)
 
 
-def _plot(training: TrainingSet, matrix: Matrix, label: Floats, recipe: Auto) -> Field:
+def _calibrated(task: Task, best: Trial) -> Calibration | None:
+    match task:
+        case Task.binary:
+            return calibrate(*best.unseen)
+        case Task.multiclass:
+            return calibrate_classes(*best.unseen)
+        case Task.regression:
+            return None
+
+
+def _plot(
+    training: TrainingSet, matrix: Matrix, label: Floats, recipe: Auto, classes: int
+) -> Field:
     limit = int(np.clip(recipe.budget.total_seconds() * ROWS_PER_SECOND, FEWEST, MOST))
     rows = thin(training, limit)
-    return Field(matrix.rows(rows), label[rows], folds(training.rows(rows), label[rows]))
+    folded = folds(training.rows(rows), label[rows])
+    return Field(matrix.rows(rows), label[rows], folded, classes)
 
 
 def _succeeded(candidate: Candidate) -> Trial:
@@ -171,13 +202,19 @@ def _final(settings: Settings) -> Settings:
     return {**settings, "rounds": float(max(10, round(settings["rounds"] * 1.1)))}
 
 
-def _sigmoid_of(
-    training: TrainingSet, label: Floats, estimator: Any, estimators: Estimators
-) -> Calibration | None:
+def _decided(
+    training: TrainingSet,
+    label: Floats,
+    estimator: Any,
+    estimators: Estimators,
+    task: Task,
+    classes: int,
+) -> Calibration:
     parts = folds(training, label)
     if not parts:
         raise ModelError("there are too few rows to turn decision values into probabilities")
     fold = parts[-1]
     earlier = training.rows(fold.fit)
-    fitted = estimators.fit(estimator, earlier.frame, label[fold.fit], Task.binary.value)
-    return fit(fitted.predict(training.frame.iloc[fold.judge]), label[fold.judge])
+    fitted = estimators.fit(estimator, earlier.frame, label[fold.fit], task.value, classes)
+    make = fit if task is Task.binary else fit_temperature
+    return make(fitted.predict(training.frame.iloc[fold.judge]), label[fold.judge])

@@ -16,6 +16,7 @@ import numpy as np
 from lichen.core.errors import ModelError
 from lichen.ports.learner import Fitted
 from lichen.stages.models.calibrate import Calibration
+from lichen.stages.models.data import Class
 from lichen.stages.models.encode import Column, Encoder, check_columns, encode
 from lichen.stages.models.metric import Task
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
+LEAST = 1e-6  # no class is ruled out: what was never seen may come
 MANIFEST = "model.json"
 FORMAT = 1
 OWN = "own"
@@ -45,17 +47,22 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Calibration | None
     versions: dict[str, str]
     files: dict[str, str]
+    classes: tuple[Class, ...] = ()
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model that answers; `family` is the candidate that won, or `own` for a user's estimator."""
+    """A model that answers; `family` is the candidate that won, or `own` for a user's estimator.
+
+    `classes` are named where the label names them; of two the last one is yes.
+    """
 
     task: Task
     family: str
     encoder: Encoder
     fitted: Fitted
     calibration: Calibration | None = None
+    classes: tuple[Class, ...] = ()
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -63,13 +70,19 @@ class Trained:
         return self.encoder.columns
 
     def predict(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """Return the probability of True, or the value, for each row. Raises ModelError."""
+        """Return for each row the probability of yes, those of the classes, or the value.
+
+        Raises ModelError.
+        """
         if not len(frame):
-            return np.zeros(0)
+            return np.zeros((0, len(self.classes)) if self.task is Task.multiclass else 0)
         inputs = self._own(frame) if self.family == OWN else encode(self.encoder, frame)
         predicted = self.fitted.predict(inputs)
         if self.calibration is not None:
             predicted = self.calibration(predicted)
+        if self.task is Task.multiclass:
+            predicted = np.clip(predicted, LEAST, 1.0)
+            return np.asarray(predicted / predicted.sum(axis=1, keepdims=True))
         return np.clip(predicted, 0.0, 1.0) if self.task is Task.binary else predicted
 
     def _own(self, frame: pd.DataFrame) -> pd.DataFrame:
@@ -103,6 +116,7 @@ def save(trained: Trained, folder: Path) -> str:
         calibration=trained.calibration,
         versions=versions(),
         files={path.name: _sha256(path) for path in sorted(folder.iterdir())},
+        classes=trained.classes,
     )
     path = folder / MANIFEST
     path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=1))
@@ -134,6 +148,7 @@ def load(folder: Path, loaders: Mapping[str, Loader], *, sha256: str | None = No
         Encoder(columns=manifest.columns),
         loaders[manifest.family].load(folder),
         manifest.calibration,
+        manifest.classes,
     )
 
 

@@ -17,8 +17,8 @@ from lichen.core.sql import columns_in, parse_expression, parse_select
 class OutcomeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What the comment that opens `outcomes/NAME.sql` may say."""
 
-    key: str | list[str]
     label: str
+    key: str | list[str] = []
     entities: list[str] = []
     predict_at: str | None = None
     known_at: str | None = None
@@ -29,7 +29,8 @@ class OutcomeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 class Outcome:
     """An outcome definition; `known_at` dates its label only.
 
-    Without `predict_at` there is no time: the holdout is then a stratified hash of the row id.
+    Without `key` a row is identified by the rows that it was made of, and only whole rows can be
+    asked about. Without `predict_at` there is no time: the holdout is then a hash of the row id.
     """
 
     name: Name

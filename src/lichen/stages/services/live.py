@@ -7,7 +7,7 @@ was told of the key or of the very prediction.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from sqlglot import exp
@@ -20,11 +20,11 @@ from lichen.ports.facts import Live, Observed
 from lichen.ports.ledger import Record
 from lichen.stages.context import Shelf
 from lichen.stages.models.ask import Inquiry, relations_of
-from lichen.stages.models.interval import Measured, measure
-from lichen.stages.models.labels import later, told_back, told_by
-from lichen.stages.models.metric import METRICS, Task
+from lichen.stages.models.interval import Measured
+from lichen.stages.models.labels import in_texts, later, told_back, told_by
 from lichen.stages.outcomes.narrow import narrowed
 from lichen.stages.outcomes.questions import questions
+from lichen.stages.services.turned_out import kind_of, measured
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,13 +56,13 @@ def live(
     inquiry: Inquiry, service: str, metric: str, shelf: Shelf, now: Instant, engine: Engine
 ) -> Report:
     """Return how the predictions of a service turned out, as far as that is known by `now`."""
-    rows = _rows(inquiry, service, shelf, now, engine)
+    rows, kind = _rows(inquiry, service, shelf, now, engine), kind_of(inquiry, shelf)
     days = tuple(
         Day(
             day=str(day),
             predictions=len(part),
             labelled=int(part["label"].notna().sum()),
-            value=_measured(metric, part, seed=inquiry.model.seed, replicates=0).value,
+            value=measured(metric, part, kind, seed=inquiry.model.seed, replicates=0).value,
         )
         for day, part in rows.groupby("day", sort=True)
     )
@@ -71,7 +71,7 @@ def live(
         metric=metric,
         predictions=len(rows),
         labelled=int(rows["label"].notna().sum()),
-        measured=_measured(metric, rows, seed=inquiry.model.seed),
+        measured=measured(metric, rows, kind, seed=inquiry.model.seed),
         days=days,
     )
 
@@ -102,7 +102,8 @@ def _live(
         return None
     rows = pd.concat(found)
     enough = int(rows["label"].notna().sum()) >= LEAST
-    value = _measured(metric, rows, seed=0, replicates=0).value if enough else None
+    kind = kind_of(inquiry, shelf)
+    value = measured(metric, rows, kind, seed=0, replicates=0).value if enough else None
     held_out = trained.facts["metrics"][metric]
     return Live(metric, value, held_out.get("low"), held_out.get("high"))
 
@@ -112,7 +113,9 @@ def _new_labels(
 ) -> int:
     """Return how many labels became known after `since`."""
     inputs = {node: shelf.versions(node) for node in inquiry.nodes}
-    asking = told_back(questions(inquiry.outcome, inputs, lit(now)), inquiry.feedback, shelf, now)
+    texts = in_texts(str(inquiry.model.name), inquiry.feedback, shelf)
+    asked = questions(inquiry.outcome, inputs, lit(now))
+    asking = told_back(asked, inquiry.feedback, shelf, now, texts=texts)
     known = exp.Not(this=exp.Is(this=col("_label"), expression=exp.null()))
     new = exp.GT(this=col("_label_known_at"), expression=lit(since))
     count = (
@@ -126,12 +129,14 @@ def _new_labels(
 def _rows(
     inquiry: Inquiry, service: str, shelf: Shelf, now: Instant, engine: Engine
 ) -> pd.DataFrame:
-    """Return each prediction made by `now`: `day`, `model_version`, `predicted` and `label`."""
+    """Return each prediction made by `now`: `day`, `model_version`, `predicted`, `probabilities`
+    (a JSON text, or None) and `label`."""
     node = str(Name(Kind.predictions, service))
     if node not in shelf.records:
         import pandas as pd
 
-        return pd.DataFrame({"day": [], "model_version": [], "predicted": [], "label": []})
+        names = ("day", "model_version", "predicted", "probabilities", "label")
+        return pd.DataFrame({name: [] for name in names})
     relations = {**relations_of(inquiry, shelf), **shelf.relations([node])}
     frame: pd.DataFrame = engine.frame(_joined(inquiry, node, shelf, now), relations)
     return frame
@@ -142,15 +147,17 @@ def _joined(inquiry: Inquiry, node: str, shelf: Shelf, now: Instant) -> exp.Sele
     keys = exp.select(col("key")).from_(made.subquery("asked"))
     inputs = {node: shelf.versions(node) for node in inquiry.nodes}
     cut = narrowed(inquiry.outcome, inputs, keys, keyed=shelf.keys())
-    asking = told_back(questions(inquiry.outcome, cut, lit(now)), inquiry.feedback, shelf, now)
-    label: exp.Expr = exp.cast(col("_label", "l"), "double")
+    texts = in_texts(str(inquiry.model.name), inquiry.feedback, shelf)
+    asked = questions(inquiry.outcome, cut, lit(now))
+    asking = told_back(asked, inquiry.feedback, shelf, now, texts=texts)
+    label: exp.Expr = exp.cast(col("_label", "l"), "varchar" if texts else "double")
     rows = (
         exp.select()
         .from_(made.subquery("p"))
         .join(asking.subquery("l"), on=col("key", "p").eq(col("_key", "l")), join_type="left")
         .where(exp.LTE(this=col("at", "p"), expression=lit(now)))
     )
-    direct = told_by(inquiry.feedback, shelf, now, "prediction_id")
+    direct = told_by(inquiry.feedback, shelf, now, "prediction_id", texts=texts)
     if direct is not None:
         same = col("prediction_id", "p").eq(col("prediction_id", "d"))
         rows = rows.join(direct.subquery("d"), on=same, join_type="left")
@@ -158,23 +165,12 @@ def _joined(inquiry: Inquiry, node: str, shelf: Shelf, now: Instant) -> exp.Sele
         label = exp.case().when(wins, col("label", "d")).else_(label)
     predicted = exp.func("coalesce", col("probability", "p"), col("value", "p"))
     day = exp.func("strftime", col("at", "p"), exp.Literal.string("%Y-%m-%d"), dialect="duckdb")
+    stored = {name for name, _ in shelf.records[node].facts["columns"]}
+    by_class = col("probabilities", "p") if "probabilities" in stored else exp.null()
     return rows.select(
+        exp.alias_(by_class, "probabilities"),
         exp.alias_(day, "day"),
         col("model_version", "p"),
         exp.alias_(predicted, "predicted"),
         exp.alias_(label, "label"),
     )
-
-
-def _measured(
-    metric: str, rows: pd.DataFrame, *, seed: int, replicates: int | None = None
-) -> Measured:
-    known = rows[rows["label"].notna()]
-    if not len(known):
-        return Measured(value=None)
-    label = known["label"].to_numpy(dtype="float64")
-    predicted = known["predicted"].to_numpy(dtype="float64")
-    if METRICS[metric].task is Task.binary:
-        label = (label > 0).astype("float64")
-    more: dict[str, Any] = {} if replicates is None else {"replicates": replicates}
-    return measure(metric, label, predicted, known["day"].to_numpy(), seed=seed, **more)

@@ -16,6 +16,7 @@ from lichen.core.sql import rel
 from lichen.core.time import Instant, iso
 from lichen.ports.engine import Engine
 from lichen.stages.context import Shelf
+from lichen.stages.models.data import Class
 from lichen.stages.models.metric import Task
 from lichen.stages.models.trained import Trained
 from lichen.stages.services.online import OnlineState, View
@@ -26,15 +27,20 @@ HALF = 0.5  # the probability from which a yes/no answer is yes
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client gets for one instance; `value` is 1 or 0 for a yes/no model."""
+    """What a client gets for one instance; `value` is 1 or 0 for a yes/no model.
+
+    Where classes have names it is the class, and `probabilities` has that of each. `probability` is
+    that of yes.
+    """
 
     prediction_id: str
-    value: float
+    value: float | Class
     probability: float | None
     model: str
     model_version: int
     at: str
     key: str | None
+    probabilities: dict[str, float] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Unanswered(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,12 +91,13 @@ def predict(
     answers: dict[int, Answer] = {}
     lines: list[Prediction] = []
     for table in tables:
-        for index, line in _predicted(serving, view, table, asked, engine):
+        for index, line, said in _predicted(serving, view, table, asked, engine):
             lines.append(line)
             answers[index] = Answer(
                 prediction_id=line.prediction_id,
-                value=line.value,
-                probability=line.probability,
+                value=said.value,
+                probability=said.probability,
+                probabilities=dict(said.probabilities) or msgspec.UNSET,
                 model=serving.model,
                 model_version=line.model_version,
                 at=line.at,
@@ -128,12 +135,11 @@ def answered(
 
 def _predicted(
     serving: Serving, view: View, table: Table, asked: Sequence[Asked], engine: Engine
-) -> Iterable[tuple[int, Prediction]]:
-    """Yield the position and the line of each prediction."""
+) -> Iterable[tuple[int, Prediction, Spoken]]:
+    """Yield the position, the line and the words of each prediction."""
     frame = engine.frame(exp.select("*").from_(rel("_answers")), {"_answers": table})
     columns = [c for c in frame.columns if "__" in str(c) and not str(c).startswith("_")]
     predicted = serving.trained.predict(frame[columns])
-    binary = serving.trained.task is Task.binary
     texts = zip(
         _values(table, "_q"),
         _values(table, "_key"),
@@ -143,6 +149,7 @@ def _predicted(
         strict=True,
     )
     for index, key, request, features, number in texts:
+        said = spoken(serving.trained.task, serving.trained.classes, number)
         yield (
             index,
             Prediction(
@@ -152,12 +159,42 @@ def _predicted(
                 publication=view.publication,
                 key=key,
                 at=iso(asked[index].at),
-                value=float(number >= HALF) if binary else number,
-                probability=number if binary else None,
+                value=None if isinstance(said.value, str) else float(said.value),
+                probability=said.probability,
                 request=_sound(request),
                 features=_sound(features),
+                answer=str(said.value) if said.probabilities else None,
+                probabilities=json.dumps(said.probabilities) if said.probabilities else None,
             ),
+            said,
         )
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """A prediction in the words of the label."""
+
+    value: float | Class
+    probability: float | None
+    probabilities: Mapping[str, float]
+
+
+def spoken(task: Task, classes: Sequence[Class], predicted: Any) -> Spoken:
+    """Return what a model's number, or its row of probabilities by class, says.
+
+    >>> spoken(Task.binary, ("<=50K", ">50K"), 0.75).value
+    '>50K'
+    """
+    if task is Task.regression:
+        return Spoken(predicted, None, {})
+    if task is Task.multiclass:
+        best = max(range(len(classes)), key=lambda place: predicted[place])
+        return Spoken(classes[best], None, dict(zip(map(str, classes), predicted, strict=True)))
+    yes = predicted >= HALF
+    if not classes:
+        return Spoken(float(yes), predicted, {})
+    by_class = dict(zip(map(str, classes), (1 - predicted, predicted), strict=True))
+    return Spoken(classes[yes], predicted, by_class)
 
 
 def _rows(state: OnlineState, view: View, asked: Sequence[Asked], which: Sequence[int]) -> Table:

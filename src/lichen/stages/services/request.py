@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -47,12 +48,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Told:
-    """One outcome: what turned out for a key, or for a prediction."""
+    """One outcome: what turned out for a key, or for a prediction; `path` is its place."""
 
     key: str | None
     prediction_id: str | None
-    label: float
+    label: float | str
     known_at: Instant
+    path: str = "$"
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,10 @@ def _instance(value: Any, path: str, shape: Shape, now: Instant) -> Asked:
         raise Malformed(
             "an instance has either a key or a row", path, allowed=["key", "row"], given=None
         )
+    if "key" in value and not shape.key:
+        raise Malformed(
+            "these rows have no key", f"{path}.key", allowed=["row"], hint="send the whole row"
+        )
     if "key" in value:
         return Asked(at, _key(value["key"], f"{path}.key", shape.key), path=path)
     row, place = value["row"], f"{path}.row"
@@ -127,7 +133,7 @@ def _instance(value: Any, path: str, shape: Shape, now: Instant) -> Asked:
                 f"the column {name!r} is missing", place, allowed=shape.columns, given=None
             )
     named = [row.get(name) for name in shape.key]
-    key = joined(named) if all(part is not None for part in named) else None
+    key = joined(named) if named and all(part is not None for part in named) else None
     return Asked(at, key, row, path)
 
 
@@ -141,12 +147,39 @@ def _outcome(value: Any, path: str, now: Instant) -> Told:
         raise Malformed("an outcome says what it is about", path, allowed=["key", "prediction_id"])
     if "label" not in value:
         raise Malformed("the label is missing", path, allowed=["label"])
-    label = value["label"]
+    known_at = _moment(value.get("known_at"), f"{path}.known_at", now)
+    return Told(key, id_, _label(value["label"], f"{path}.label"), known_at, path)
+
+
+def _label(label: Any, path: str) -> float | str:
+    if isinstance(label, str) and label:
+        return label
     if not isinstance(label, bool | int | float) or not math.isfinite(label):
         raise Malformed(
-            f"{label!r} is not a label", f"{path}.label", allowed=["true", "false", "a number"]
+            f"{label!r} is not a label",
+            path,
+            allowed=["true", "false", "a number", "the name of a class"],
         )
-    return Told(key, id_, float(label), _moment(value.get("known_at"), f"{path}.known_at", now))
+    return float(label)
+
+
+def of_the_kind(told: Told, classes: Sequence[str | int]) -> Told:
+    """Return what was told as the kind of label that a model of these classes knows.
+
+    Raises Malformed for a text where there are no named classes, and for what names none. A class
+    that the model does not know yet is taken: it may be new.
+    """
+    label, path = told.label, f"{told.path}.label"
+    texts = any(isinstance(name, str) for name in classes)
+    if isinstance(label, str) and not texts:
+        allowed = [str(name) for name in classes] or ["true", "false", "a number"]
+        if label not in allowed or not classes:
+            raise Malformed(f"{label!r} is not a label", path, allowed=allowed, given=label)
+        return dataclasses.replace(told, label=float(label))
+    if isinstance(label, float) and texts:
+        allowed = [str(name) for name in classes]
+        raise Malformed(f"{label:g} names no class", path, allowed=allowed)
+    return told
 
 
 def _refuse_unknown(value: Any, allowed: Sequence[str], path: str) -> None:

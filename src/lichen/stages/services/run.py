@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,15 @@ from lichen.core.names import Name
 from lichen.core.sql import col, lit, rel
 from lichen.core.steps import Blocked, Done, Drain, Promote, Result
 from lichen.core.time import instant
+from lichen.ports.lake import Column
+from lichen.ports.ledger import Record
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import Context
 from lichen.stages.judge import NOTHING_FOUND
 from lichen.stages.models.ask import Inquiry
-from lichen.stages.models.data import TrainingSet, task_of
-from lichen.stages.models.gate import Contender, Decision, Ground, Verdict, gate
+from lichen.stages.models.bout import Bout, Said, bout
+from lichen.stages.models.data import TrainingSet
+from lichen.stages.models.gate import Decision, Ground, Verdict, gate
 from lichen.stages.models.metric import choose
 from lichen.stages.models.run import Learners, load_version, training_rows
 from lichen.stages.models.split import split
@@ -38,9 +41,8 @@ def promote(step: Promote, inquiry: Inquiry, learners: Learners, ctx: Context) -
     before = ctx.shelf.records.get(step.node)
     served = before is not None and before.facts["model"] == step.model
     serving = dict(before.facts["serving"]) if before is not None and served else None
-    ground = _ground(inquiry, challenger, ctx)
-    ours = _contender(challenger, ground, learners, inquiry, ctx)
-    verdict = _judge(step, inquiry, learners, ctx, ground, ours, serving)
+    bout = _bout(inquiry, challenger, serving, learners, ctx)
+    verdict = _judge(step, inquiry, bout)
     if verdict.finding is not None:
         return Blocked(findings=(verdict.finding,))
     won = verdict.decision is Decision.promoted
@@ -53,7 +55,7 @@ def promote(step: Promote, inquiry: Inquiry, learners: Learners, ctx: Context) -
         "challenger": verdict.challenger,
         "champion": verdict.champion,
         "difference": msgspec.to_builtins(verdict.difference),
-        "holdout_rows": len(ground),
+        "holdout_rows": len(bout.ground),
         "columns": [],
     }
     ctx.intend(step, {}, facts, ())
@@ -69,20 +71,40 @@ def drain(step: Drain, ctx: Context) -> Result:
         name: Array([_text(getattr(line, name)) for line in lines], DataType.utf8())
         for name in types
     }
-    query = _numbered(types, step.sequence, ctx)
-    staged = ctx.engine.write(
-        query, {"_log": Table.from_pydict(columns)}, ctx.lake.stage(step.node)
-    )
+    query: exp.Query = _numbered(types, step.sequence, ctx)
+    given: dict[str, Any] = {"_log": Table.from_pydict(columns)}
     before = ctx.shelf.records.get(step.node)
+    grown = before is not None and not set(types) <= {n for n, _ in before.facts["columns"]}
+    if grown:  # by an earlier version, whose lines had fewer columns
+        given |= ctx.shelf.relations([step.node])
+        query = _with_earlier(query, step.node, given[step.node].columns)
+    staged = ctx.engine.write(query, given, ctx.lake.stage(step.node))
     cursor = dict(before.facts["cursor"]) if before is not None else {}
     cursor |= {path: end for path, _, end in step.log}
     effect = Effect(
         staged=staged,
         judgement=NOTHING_FOUND,
         seen={step.node: step.sequence},
-        facts={"cursor": cursor},
+        replace=grown,
+        facts={"cursor": cursor, "texts": _in_texts(lines, before)},
     )
     return carry_out(step, effect, ctx, body={"cursor": cursor})
+
+
+def _in_texts(lines: Sequence[Any], before: Record | None) -> bool:
+    """Whether a class was ever named by a text: then all labels are read as texts."""
+    earlier = before is not None and bool(before.facts.get("texts"))
+    return earlier or any(isinstance(line.answer, str) for line in lines)
+
+
+def _with_earlier(news: exp.Query, node: str, columns: Sequence[Column]) -> exp.Query:
+    """Return the stored rows, with nothing in the columns that they lack, before the new ones."""
+    there = {column.name for column in columns}
+    shown = [
+        col(name) if name in there else exp.alias_(exp.null(), name, quoted=True)
+        for name in news.named_selects
+    ]
+    return exp.union(exp.select(*shown).from_(rel(node)), news, distinct=False)
 
 
 def _ground(inquiry: Inquiry, challenger: dict[str, Any], ctx: Context) -> TrainingSet:
@@ -97,45 +119,47 @@ def _ground(inquiry: Inquiry, challenger: dict[str, Any], ctx: Context) -> Train
     return rows.rows(labelled.to_numpy(dtype=bool))
 
 
-def _contender(
-    told: dict[str, Any], ground: TrainingSet, learners: Learners, inquiry: Inquiry, ctx: Context
-) -> Contender:
-    name = inquiry.model.name.name
-    trained = load_version(ctx.folder, name, told["version"], learners, told["sha256"])
-    begins = told["holdout_begins"]
-    cutoff = instant(begins) if begins else None
-    return Contender(str(told["version"]), cutoff, trained.predict(ground.frame))
-
-
-def _judge(
-    step: Promote,
+def _bout(
     inquiry: Inquiry,
+    challenger: dict[str, Any],
+    serving: dict[str, Any] | None,
     learners: Learners,
     ctx: Context,
-    ground: TrainingSet,
-    ours: Contender,
-    serving: dict[str, Any] | None,
-) -> Verdict:
-    model = inquiry.model
-    metric = choose(model.metric, task_of(ground.label))
-    theirs, note = None, ""
+) -> Bout:
+    """Ask both models about the newest holdout."""
+    ground = _ground(inquiry, challenger, ctx)
+    name = inquiry.model.name.name
+
+    def asked(told: dict[str, Any]) -> Said:
+        trained = load_version(ctx.folder, name, told["version"], learners, told["sha256"])
+        begins = told["holdout_begins"]
+        cutoff = instant(begins) if begins else None
+        said = trained.predict(ground.frame)
+        return Said(str(told["version"]), cutoff, said, trained.task, trained.classes)
+
+    ours, theirs, note = asked(challenger), None, ""
     if serving is not None:
         try:
-            theirs = _contender(serving, ground, learners, inquiry, ctx)
+            theirs = asked(serving)
         except ModelError as error:
             note = f"; version {serving['version']} can no longer be asked: {error.what}"
+    return bout(ground, ours, theirs, note)
+
+
+def _judge(step: Promote, inquiry: Inquiry, on: Bout) -> Verdict:
+    model, ground = inquiry.model, on.ground
     begin = ground.at.min().to_pydatetime() if ground.at is not None else None
     group = None if ground.group is None else ground.group.to_numpy()
     verdict = gate(
         step.node,
-        ours,
-        theirs,
+        on.challenger,
+        on.champion,
         Ground(ground.numbers(), group, begin),
-        metric,
+        choose(model.metric, on.task),
         margin=model.margin,
         seed=model.seed,
     )
-    return dataclasses.replace(verdict, reason=verdict.reason + note)
+    return dataclasses.replace(verdict, reason=verdict.reason + on.note)
 
 
 def _told(challenger: dict[str, Any]) -> dict[str, Any]:

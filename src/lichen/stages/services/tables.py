@@ -11,7 +11,9 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a service's prediction log.
 
     `request` holds the outcome's row without label, `features` what the model was given, both as
-    JSON texts; `publication` is the set of pins that was read. Times are ISO 8601.
+    JSON texts; `publication` is the set of pins that was read. Times are ISO 8601. A model of named
+    classes answers with `answer`, the class, and `probabilities`, a JSON text; `value` is then the
+    class only if that is a number.
     """
 
     prediction_id: str
@@ -20,19 +22,25 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     publication: int
     key: str | None
     at: str
-    value: float
+    value: float | None
     probability: float | None
     request: str
     features: str
+    answer: str | None = None
+    probabilities: str | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a service's outcome log: what turned out, and when that was known."""
+    """One line of a service's outcome log: what turned out, and when that was known.
+
+    A class that is a text is its `answer`; everything else is its `label`.
+    """
 
     key: str | None
-    label: float
+    label: float | None
     known_at: str
     prediction_id: str | None = None
+    answer: str | None = None
 
 
 LINES: dict[Kind, type[Prediction] | type[Outcome]] = {

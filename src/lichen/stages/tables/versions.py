@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlglot import exp
 
-from lichen.core.derive import derive
+from lichen.core.derive import derive, is_nested
 from lichen.core.errors import TableError
 from lichen.core.sql import col, lit, rel, tables_in
 from lichen.core.versions import WITHIN, as_versions, current, key_text, of_keys, ordered
@@ -175,12 +175,14 @@ def _at_now(table: Table, inputs: Inputs, now: exp.Expr) -> exp.Select:
     key = table.key or _grouped_by(select)
     if not key:
         raise TableError(
-            "a table that aggregates needs a key",
+            "a table that aggregates, or reads through another SELECT, needs a key",
             where=table.where,
             hint="put `key: COLUMN` into the comment that opens the file",
         )
     # A group is known once the newest row in it is; without groups nothing finer is derivable.
+    # An inner SELECT does not hand on when its rows became known.
     grouped = select.args.get("group") and not select.args.get("distinct")
+    grouped = grouped and not is_nested(table.select)
     for name in ("_known_at", "_arrived_at"):
         newest = exp.func("greatest", *(exp.Max(this=col(name, alias)) for alias in aliases))
         select = select.select(exp.alias_(newest if grouped else now.copy(), name), copy=False)
