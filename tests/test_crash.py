@@ -28,7 +28,7 @@ from lichen.ports.lake import Column, Commit, Staged
 from lichen.stages.context import VERDICTS
 
 FIRST, SECOND = datetime(2020, 3, 1, tzinfo=UTC), datetime(2020, 3, 10, tzinfo=UTC)
-WANTED = ("tables.totals", "tables.placed", "tables.asked")
+WANTED = ("+tables.totals", "+tables.placed", "+tables.asked")
 # Where the child is killed: the how-many-th time that it comes to a moment.
 #   staged        the Parquet file is there, durable; the lake's log does not name it yet
 #   logged        the lake's log names it, not yet durably; the ledger does not know

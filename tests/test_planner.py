@@ -20,6 +20,7 @@ from lichen.planner import plan
 from lichen.ports.facts import Facts, Observed
 from lichen.ports.ledger import Record, State
 from lichen.project import Project, read_project
+from lichen.selection import Selection
 from lichen.testing.project import SmallProject
 
 NOW = instant("2020-06-01")
@@ -112,7 +113,7 @@ Told = tuple[str, str, str]
 
 def facts_of(root: Path, state: State) -> tuple[Project, Facts]:
     project = read_project(root)
-    world = observe(project, state, NOW, root / ".lichen/dev", None)
+    world = observe(project, state, NOW, root / ".lichen/dev")
     return project, Facts(state, "this run", world.files, world.logs)
 
 
@@ -356,7 +357,7 @@ def test_only_some_nodes_and_what_they_need(ran: SmallProject, changed: Path) ->
     edit("feeds/shops/a.csv", "Bb", "B")(changed)
     project, facts = facts_of(changed, ran.loop().state())
     only = frozenset(Name.parse(n) for n in ("sources.sales", "tables.clean", "tables.by_shop"))
-    assert [s.node for s in plan(project, facts, NOW, only)] == [
+    assert [s.node for s in plan(project, facts, NOW, Selection(only))] == [
         "sources.sales", "tables.clean", "tables.by_shop", "publication",
     ]  # fmt: skip
 

@@ -72,7 +72,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> SmallProject:
     small.csv("feeds/asks/01.csv", ",".join(ASKS), QUESTIONS)
     told = [("a2020-01-20", "true", "2020-01-25"), ("b2020-01-20", "true", "2020-12-25")]
     small.csv("feeds/truth/01.csv", ",".join(TRUTH), told)
-    nodes = ("tables.arrived", "sources.asks", "sources.truth")
+    nodes = ("+tables.arrived", "sources.asks", "sources.truth")
     small.run("2020-01-31", *nodes)
     small.csv("feeds/landed/01.csv", ",".join(LANDED), DECEMBER)
     small.csv(

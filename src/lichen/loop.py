@@ -18,15 +18,12 @@ import msgspec
 from sqlglot import exp
 
 from lichen.branch import as_published, begin
-from lichen.core import graph
 from lichen.core.errors import LedgerError, LichenError, ProjectError, Where
-from lichen.core.findings import as_json
 from lichen.core.names import Kind, Name
 from lichen.core.sql import Prepared
 from lichen.core.steps import (
     Adopt,
     AnyStep,
-    Blocked,
     Build,
     Done,
     Drain,
@@ -35,19 +32,19 @@ from lichen.core.steps import (
     Promote,
     Publish,
     Result,
-    Seen,
     Train,
-    signature,
 )
 from lichen.core.time import Instant, instant, iso, wall
 from lichen.kept import keep, open_project
-from lichen.observe import Watch, World, observe
-from lichen.planner import below, plan
+from lichen.noted import concluded, intended, landed
+from lichen.observe import Watch, World, look_within, observe
+from lichen.planner import below, plan, refuse_waiting
 from lichen.ports.engine import Engine
 from lichen.ports.facts import Facts, Observed
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Record, State
 from lichen.project import Project
+from lichen.selection import Selection, Span, select
 from lichen.stages.context import Context, Shelf
 from lichen.stages.features.spec import Features
 from lichen.stages.models.spec import Model
@@ -57,6 +54,7 @@ from lichen.target import Place, place_of, secret
 from lichen.wiring import open_engine, open_lake, open_learners, open_ledger, read_state
 
 if TYPE_CHECKING:  # what looks at data is imported when it looks: plans start fast
+    from lichen.readers.quarantine import Asked
     from lichen.readers.query import Answer, Library
     from lichen.stages.models.ask import Inquiry
     from lichen.units.run import Verdict
@@ -126,18 +124,34 @@ class Loop:
         """Return what a secret of this target refers to; it is kept nowhere."""
         return secret(name, self.target, self.project.targets, self.project.root)
 
-    def plan(self, *nodes: str, now: Instant | None = None) -> tuple[AnyStep, ...]:
-        """Return the steps that are due; looks at the world and writes nothing."""
-        only, state = self.selected(nodes), self.state(now)
+    def plan(
+        self,
+        *nodes: str,
+        now: Instant | None = None,
+        full: bool = False,
+        span: Span | None = None,
+    ) -> tuple[AnyStep, ...]:
+        """Return the steps that are due; looks at the world and writes nothing.
+
+        `nodes` are selectors: NODE, NODE+ (with all below), +NODE (with all above), or a pattern.
+        """
+        chosen, state = select(self.project, nodes, full=full, span=span), self.state(now)
         now = _clock(state, now)
-        world = observe(self.project, state, now, self.folder, only)
-        return plan(self.project, self._facts(state, "", world, now, only), now, only)
+        world = self._world(state, now, chosen)
+        steps = plan(self.project, self._facts(state, "", world, now, chosen), now, chosen)
+        refuse_waiting(self.project, chosen, state, steps)
+        return steps
 
     def run(
-        self, *nodes: str, now: Instant | None = None, report: Report = lambda _: None
+        self,
+        *nodes: str,
+        now: Instant | None = None,
+        report: Report = lambda _: None,
+        full: bool = False,
+        span: Span | None = None,
     ) -> tuple[Event, ...]:
         """Do what `plan` shows; returns what came of each step, in the order of their ends."""
-        only = self.selected(nodes)
+        chosen = select(self.project, nodes, full=full, span=span)
         self.begin(now)
         state = self.ledger.state()
         now = _clock(state, now)
@@ -145,22 +159,30 @@ class Loop:
             raise _too_early(now, state.clock)
         keep(self.project)
         run = f"{now:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
-        world = observe(self.project, state, now, self.folder, only)
-        if not plan(self.project, self._facts(state, run, world, now, only), now, only):
+        world = self._world(state, now, chosen)
+        steps = plan(self.project, self._facts(state, run, world, now, chosen), now, chosen)
+        refuse_waiting(self.project, chosen, state, steps)
+        if not steps:
             return ()
         self.ledger.begin(run, now)
         try:
-            return self._until_done(run, now, world, only, report)
+            return self._until_done(run, now, world, chosen, report)
         finally:
             self.ledger.end(run)
 
-    def query(self, sql: str, *, now: Instant | None = None) -> Answer:
+    def query(self, sql: str, *, now: Instant | None = None, run: str | None = None) -> Answer:
         """Return the answer to one SELECT over published versions, as they were known at `now`.
 
-        Without `now` it is the clock of the last run.
+        Without `now` it is the clock of the last run. `run` means what was published after it.
         """
-        from lichen.readers.query import query
+        from lichen.readers.query import Library, query
+        from lichen.readers.runs import past
 
+        if run is not None:
+            then = past(self, run)
+            shelf = Shelf(then.records, self.lake)
+            library = Library(self.project, shelf, self.engine, self.folder)
+            return query(sql, library, instant(now) if now is not None else then.now)
         state = self.state()
         return query(sql, self._library(state), _known(state, now))
 
@@ -170,6 +192,28 @@ class Loop:
 
         state, name = self.state(), self.project.node(node)
         return show(name, self._library(state), state, _known(state, now), rows=rows)
+
+    def quarantine(self, node: str | None = None, *, examples: int = 3) -> dict[str, Any]:
+        """Return what is held back of one node or of all, with examples and decisions."""
+        from lichen.readers.quarantine import held
+
+        return held(self, node, examples=examples)
+
+    def release(
+        self, node: str, rule: str | None = None, rows: Sequence[int] = (), *, who: str, why: str
+    ) -> Asked:
+        """Write down, for the next plan, that rows which are held back are good."""
+        from lichen.readers.quarantine import release
+
+        self.begin()
+        return release(self, node, rule, rows, who, why)
+
+    def judge_again(self, node: str, *, who: str, why: str) -> Asked:
+        """Write down, for the next plan, that a quarantine is to be judged again."""
+        from lichen.readers.quarantine import judge_again
+
+        self.begin()
+        return judge_again(self, node, who, why)
 
     def test(self, *nodes: str) -> tuple[Verdict, ...]:
         """Run the tests of nodes, or all, on the rows that they give; touches nothing else."""
@@ -234,14 +278,12 @@ class Loop:
         """Return the records that everybody reads now, by node."""
         return self._pinned(self.state())
 
-    def selected(self, nodes: Sequence[str]) -> frozenset[Name] | None:
-        """Return the named nodes and all that they need; None for everything."""
-        if not nodes:
-            return None
-        named = [self.project.node(text) for text in nodes]
-        needed = frozenset(named).union(*(graph.upstream(self.project.reads, n) for n in named))
-        refers = [self.project.refers.get(name, ()) for name in needed]
-        return needed.union(*refers)
+    def _world(self, state: State, now: Instant, chosen: Selection) -> World:
+        world = observe(self.project, state, now, self.folder, chosen)
+        if chosen.span is not None:
+            shelf = Shelf(state.done, self.lake)
+            look_within(self.project, shelf, chosen, self.engine, world)
+        return world
 
     def _pinned(self, state: State) -> dict[str, Record]:
         pins = state.publication.pins if state.publication else {}
@@ -258,24 +300,24 @@ class Loop:
         return Library(self.project, shelf, self.engine, self.folder)
 
     def _facts(
-        self, state: State, run: str, world: World, now: Instant, only: frozenset[Name] | None
+        self, state: State, run: str, world: World, now: Instant, chosen: Selection
     ) -> Facts:
         seen: dict[str, Observed] = {}
         if any(model.retrain.looks for model in self.project.of(Model)):
             shelf, engine = Shelf(state.done, self.lake), lambda: self.engine
-            seen = self._watch.models(self.project, shelf, now, only, self.inquiry, engine)
-        return Facts(state, run, world.files, world.logs, seen)
+            seen = self._watch.models(self.project, shelf, now, chosen, self.inquiry, engine)
+        return Facts(state, run, world.files, world.logs, seen, world.within, world.trouble)
 
     def _until_done(
-        self, run: str, now: Instant, world: World, only: frozenset[Name] | None, report: Report
+        self, run: str, now: Instant, world: World, chosen: Selection, report: Report
     ) -> tuple[Event, ...]:
         events: list[Event] = []
         workers = self.place.threads or os.cpu_count() or 1
         with ThreadPoolExecutor(workers, thread_name_prefix="step") as pool:
             while True:
                 state = self.ledger.state()
-                facts = self._facts(state, run, world, now, only)
-                steps = plan(self.project, facts, now, only)
+                facts = self._facts(state, run, world, now, chosen)
+                steps = plan(self.project, facts, now, chosen)
                 waiting = {step.node for step in steps}
                 ready = [s for s in steps if not waiting.intersection(s.after)]
                 if not ready:
@@ -314,7 +356,8 @@ class Loop:
             result = self._tried(step, run, context)
             seconds = time.perf_counter() - started
             intent = intents[0] if intents else self._intend(run, step, shelf, {}, {}, ())
-            self._conclude(intent, result, seconds)
+            record = concluded(intent, result, seconds)
+            self.ledger.conclude(record, landed(record))
         event = Event(step, result, seconds=seconds, run=run)
         report(event)
         return event
@@ -385,7 +428,7 @@ class Loop:
             findings=record.body.get("findings", []),
             commits=commits,
         )
-        self.ledger.conclude(done, landed(record.body))
+        self.ledger.conclude(done, landed(done))
         return Done(facts=done.facts, commits=commits)
 
     def _intend(
@@ -398,48 +441,11 @@ class Loop:
         tables: Sequence[str],
     ) -> Record:
         before = shelf.records.get(step.node)
-        whole = {
-            **body,
-            "signature": signature(step),
-            "reason": step.reason,
-            "facts": facts,
-            "tables": list(tables),
-            "commits": before.commits if before else {},
-        }
-        if isinstance(step, Land):
-            whole["files"] = [*step.new, *step.changed, *step.again]
+        whole = intended(step, before, body, facts, tables)
         sequence = int(getattr(step, "sequence", 0))
         kind = str(step.__struct_config__.tag)
         id_ = self.ledger.intend(run, kind, step.node, sequence, whole)
         return self.ledger.record(id_)
-
-    def _conclude(self, intent: Record, result: Result, seconds: float) -> None:
-        match result:
-            case Done():
-                record = msgspec.structs.replace(
-                    intent,
-                    state="done",
-                    facts=dict(result.facts),
-                    findings=[as_json(f) for f in result.findings],
-                    commits=dict(result.commits),
-                    seconds=seconds,
-                )
-                self.ledger.conclude(record, landed(intent.body))
-            case Blocked():
-                found = [as_json(f) for f in result.findings]
-                self.ledger.conclude(
-                    msgspec.structs.replace(
-                        intent, state="blocked", findings=found, seconds=seconds
-                    )
-                )
-            case Failed():
-                self.ledger.conclude(
-                    msgspec.structs.replace(
-                        intent, state="failed", error=result.error, seconds=seconds
-                    )
-                )
-            case _:
-                assert_never(result)
 
     def inquiry(self, name: Name) -> Inquiry:
         """Return a model with all that its training set is made of."""
@@ -508,9 +514,3 @@ def _too_early(now: Instant, clock: Instant) -> LedgerError:
 def _known(state: State, now: Instant | None) -> Instant:
     """The moment that a reader means: given, or the clock of the last run."""
     return instant(now) if now is not None else state.clock or wall()
-
-
-def landed(body: Mapping[str, Any]) -> dict[str, Seen]:
-    """Return the files that an intent says are landed with it, by path."""
-    files = [msgspec.convert(f, Seen) for f in body.get("files", ())]
-    return {f.path: f for f in files}

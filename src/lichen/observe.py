@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,12 @@ from lichen.ports.engine import Engine
 from lichen.ports.facts import Observed
 from lichen.ports.ledger import State
 from lichen.project import Project
+from lichen.selection import EVERYTHING, Selection
 from lichen.stages.context import Shelf
 from lichen.stages.models.spec import Model
 from lichen.stages.services.log import log_sizes
 from lichen.stages.services.spec import Service
+from lichen.stages.sources.retry import attempted
 from lichen.stages.sources.spec import Source
 from lichen.wiring import open_connector
 
@@ -29,47 +32,84 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class World:
-    """Listings by source and log sizes by service, as they were when the run looked."""
+    """Listings by source and log sizes by service, as they were when the run looked.
+
+    `within` are the files with rows of the time that was asked for; `trouble` says why a source
+    could not be listed.
+    """
 
     files: dict[str, tuple[Seen, ...]] = field(default_factory=dict)
     logs: dict[str, dict[str, int]] = field(default_factory=dict)
+    within: dict[str, frozenset[str]] = field(default_factory=dict)
+    trouble: dict[str, str] = field(default_factory=dict)
 
 
 def observe(
-    project: Project, state: State, now: Instant, folder: Path, only: frozenset[Name] | None
+    project: Project, state: State, now: Instant, folder: Path, selection: Selection = EVERYTHING
 ) -> World:
-    """Run what sources prepare, list what they hold, and measure the services' logs."""
+    """Run what sources prepare, list what they hold, and measure the services' logs.
+
+    A source that cannot be listed does not stop the others.
+    """
     world = World()
-    prepared: set[Path] = set()
+    prepared: dict[Path, str | None] = {}
     for source in project.of(Source):
-        if only is not None and source.name not in only:
+        if not selection.takes(source.name):
             continue
-        if source.prepare is not None and source.prepare not in prepared:
-            call(
-                source.prepare,
-                "prepare",
-                project.root,
-                [project.root, now],
-                what="prepare",
-                error=SourceError,
-                hint="it is called as prepare(folder, now)",
-            )
-            prepared.add(source.prepare)
-        known = state.files.get(str(source.name), {})
-        try:
-            connector = open_connector(source.connector)
-            world.files[str(source.name)] = connector.list(project.root, source.path, known)
-        except LichenError as error:
-            raise SourceError(
-                error.what,
-                where=source.where,
-                allowed=error.allowed,
-                given=error.given,
-                hint=error.hint,
-            ) from error
+        path = source.prepare
+        if path is not None and path not in prepared:
+            prepared[path] = _trouble(partial(_prepare, source, project.root, now))
+        trouble = prepared.get(path) if path is not None else None
+        trouble = trouble or _trouble(partial(_list, source, project.root, state, world))
+        if trouble is not None:
+            world.trouble[str(source.name)] = trouble
     for service in project.of(Service):
         world.logs[str(service.name)] = log_sizes(folder, service.name.name)
     return world
+
+
+def look_within(
+    project: Project, shelf: Shelf, selection: Selection, engine: Engine, world: World
+) -> None:
+    """Find the files with rows of the time that was asked for, by what they told before."""
+    from lichen.stages.sources.within import files_within
+
+    for source in project.of(Source):
+        node = str(source.name)
+        if selection.span is None or not selection.takes(source.name) or node not in shelf.records:
+            continue
+        query = files_within(source, selection.span.begin, selection.span.end)
+        rows = engine.rows(query, shelf.relations([node]))
+        world.within[node] = frozenset(row["_file"] for row in rows)
+
+
+def _list(source: Source, root: Path, state: State, world: World) -> None:
+    known = state.files.get(str(source.name), {})
+
+    def listed() -> tuple[Seen, ...]:
+        return open_connector(source.connector).list(root, source.path, known)
+
+    try:
+        world.files[str(source.name)] = attempted(listed, source.retries, lambda _: True)
+    except (LichenError, OSError) as error:
+        if not isinstance(error, LichenError):
+            raise SourceError(f"its files cannot be listed: {error}", where=source.where) from error
+        raise SourceError(
+            error.what,
+            where=source.where,
+            allowed=error.allowed,
+            given=error.given,
+            hint=error.hint,
+        ) from error
+
+
+def _trouble(what: Callable[[], None]) -> str | None:
+    """Do it; returns the text of its error."""
+    try:
+        what()
+    except LichenError as error:
+        return str(error)
+    return None
 
 
 @dataclass(frozen=True)
@@ -83,7 +123,7 @@ class Watch:
         project: Project,
         shelf: Shelf,
         now: Instant,
-        only: frozenset[Name] | None,
+        selection: Selection,
         inquiry: Callable[[Name], Inquiry],
         engine: Callable[[], Engine],
     ) -> dict[str, Observed]:
@@ -95,11 +135,8 @@ class Watch:
         found: dict[str, Observed] = {}
         for model in project.of(Model):
             node = str(model.name)
-            if (
-                not model.retrain.looks
-                or node not in shelf.records
-                or (only is not None and model.name not in only)
-            ):
+            looks = model.retrain.looks and node in shelf.records
+            if not looks or not selection.takes(model.name):
                 continue
             about = inquiry(model.name)
             if any(below not in shelf.records for below in about.nodes):
@@ -111,3 +148,22 @@ class Watch:
                 self._known[node] = (ids, made)
             found[node] = self._known[node][1]
         return found
+
+
+def _prepare(source: Source, root: Path, now: Instant) -> None:
+    """Run a source's `prepare(folder, now)`; its module is read anew each time."""
+    assert source.prepare is not None
+    attempted(
+        partial(
+            call,
+            source.prepare,
+            "prepare",
+            root,
+            [root, now],
+            what="prepare",
+            error=SourceError,
+            hint="it is called as prepare(folder, now)",
+        ),
+        source.retries,
+        lambda error: not isinstance(error.__cause__, SyntaxError | ImportError),
+    )

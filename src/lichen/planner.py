@@ -7,11 +7,14 @@ from collections.abc import Iterable
 import msgspec
 
 from lichen.core import graph
+from lichen.core.errors import ProjectError
 from lichen.core.names import Kind, Name
 from lichen.core.steps import Adopt, AnyStep, Publish
 from lichen.core.time import Instant
 from lichen.ports.facts import Facts, Upcoming
+from lichen.ports.ledger import State
 from lichen.project import Project
+from lichen.selection import EVERYTHING, Selection
 from lichen.stages.models.plan import plan_model
 from lichen.stages.models.spec import Model
 from lichen.stages.services.plan import plan_drain, plan_promote
@@ -24,12 +27,12 @@ DATA = (Kind.source, Kind.table, Kind.predictions, Kind.feedback)
 
 
 def plan(
-    project: Project, facts: Facts, now: Instant, only: frozenset[Name] | None = None
+    project: Project, facts: Facts, now: Instant, selection: Selection = EVERYTHING
 ) -> tuple[AnyStep, ...]:
     """Return the steps that are due, each after the steps that it needs.
 
-    `only` restricts the plan to some nodes. What depends on a gate (a contract, a guard, a
-    policy) appears when the plan is made again after it.
+    `selection` restricts the plan to some nodes, and says what of them is made again. What
+    depends on a gate (a contract, a guard, a policy) appears when the plan is made again after it.
     """
     adopt = _adoptions(facts)
     if adopt:
@@ -38,19 +41,36 @@ def plan(
     for service in project.of(Service):
         for kind in (Kind.predictions, Kind.feedback):
             table = Name(kind, service.name.name)
-            if only is None or service.name in only or table in only:
+            if selection.takes(service.name) or selection.takes(table):
                 plan_drain(service, table, facts, so_far)
             else:
                 _keep(table, facts, so_far)
     for name in in_order(project):
         if name not in project.nodes:
             continue  # predictions and feedback: drained above
-        if only is not None and name not in only:
-            _keep(name, facts, so_far)
+        if selection.takes(name):
+            _plan_node(project, name, facts, now, selection.again(name), so_far)
         else:
-            _plan_node(project, name, facts, now, so_far)
+            _keep(name, facts, so_far)
     steps = [_placed(project, step, so_far) for step in so_far.steps.values()]
     return (*steps, *_publication(facts, so_far))
+
+
+def refuse_waiting(
+    project: Project, chosen: Selection, state: State, steps: Iterable[AnyStep]
+) -> None:
+    """Say so where a named node has nothing to be made of: "nothing to do" would mislead."""
+    steps = tuple(steps)
+    if any(isinstance(step, Adopt) for step in steps):
+        return  # a dead run is concluded first
+    there = {*state.done, *(step.node for step in steps)}
+    for name in sorted(chosen.named):
+        lacking = [n for n in below(project, name) if n not in there]
+        if str(name) not in there and lacking and name.kind in (Kind.table, Kind.model):
+            raise ProjectError(
+                f"{name} is made of {', '.join(lacking)}, which no run has made yet",
+                hint=f"take along all that it needs: lichen run +{name}",
+            )
 
 
 def below(project: Project, name: Name) -> tuple[str, ...]:
@@ -62,21 +82,28 @@ def below(project: Project, name: Name) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _plan_node(project: Project, name: Name, facts: Facts, now: Instant, so_far: Upcoming) -> None:
+def _plan_node(
+    project: Project,
+    name: Name,
+    facts: Facts,
+    now: Instant,
+    again: str | None,
+    so_far: Upcoming,
+) -> None:
     """Plan what one node needs. Its file is read only where it matters: see `kept.Nodes`."""
-    print_ = project.prints[name]
+    print_, reads, rules = project.prints[name], below(project, name), project.rules[name]
+    again = again if facts.due_again(str(name)) else None
     match name.kind:
         case Kind.source:
-            plan_source(str(name), print_.whole(), project.rules[name], facts, so_far)
+            plan_source(str(name), print_.whole(), rules, again, facts, so_far)
         case Kind.table:
-            reads, rules = below(project, name), project.rules[name]
             plan_table(
-                str(name), reads, print_, rules, lambda: _table(project, name), facts, so_far
+                str(name), reads, print_, rules, lambda: _table(project, name), again, facts, so_far
             )
         case Kind.model:
             model, observed = project.nodes[name], facts.observed.get(str(name))
             assert isinstance(model, Model)
-            plan_model(model, below(project, name), print_.whole(), observed, now, facts, so_far)
+            plan_model(model, reads, print_.whole(), observed, now, again, facts, so_far)
         case Kind.service:
             service = project.nodes[name]
             assert isinstance(service, Service)

@@ -19,7 +19,8 @@ from lichen.core import graph
 from lichen.core.errors import LichenError
 from lichen.core.names import Kind, Name
 from lichen.core.time import Instant, iso
-from lichen.loop import Loop, landed
+from lichen.loop import Loop
+from lichen.noted import landed
 from lichen.ports.ledger import Record
 from lichen.project import Project
 
@@ -153,7 +154,7 @@ def _carried_out(found: Promotion, source: Loop, target: Loop, run: str, now: In
         if snapshot:
             facts["snapshot"] = {n: ids.get(own, there) for n, (own, there) in snapshot.items()}
         here = msgspec.structs.replace(record, id=ids[record.id], facts=facts)
-        concluded.append((here, landed(record.body)))
+        concluded.append((here, landed(record)))
     pins = {change.node: ids[change.becomes.id] for change in found.changes}
     publication = target.ledger.publish(run, now, pins, concluded)
     return Promotion(found.changes, found.ahead, found.own, publication.id, copied)

@@ -66,7 +66,8 @@ def replay(
     inquiry = loop.inquiry(node.model)
     done, waiting, now = Replayed(), _Waiting(), start
     due = _Due(loop, inquiry, start, end)
-    tables = (*inquiry.nodes, str(Name(Kind.predictions, name.name)))
+    needed = tuple(f"+{node}" for node in inquiry.nodes)
+    tables = (*needed, str(Name(Kind.predictions, name.name)))
     with (
         served(loop, name.name) as port,
         closing(_Client(port, name.name)) as client,
@@ -76,7 +77,7 @@ def replay(
         while now < end:
             until = min(now + every, end)
             daily = now == start or now.date() != (now - every).date()
-            done.trouble += _trouble(loop.run(*(tables if daily else inquiry.nodes), now=now))
+            done.trouble += _trouble(loop.run(*(tables if daily else needed), now=now))
             done.unanswered += answers.result()
             done.told += client.tell(waiting.known(loop, inquiry, now))
             asked = due.between(now, until)
@@ -86,7 +87,7 @@ def replay(
             done.ticks += 1
             report(now, done)
             now = until
-        done.trouble += _trouble(loop.run(*inquiry.nodes, now=end))
+        done.trouble += _trouble(loop.run(*needed, now=end))
         done.unanswered += answers.result()
         done.told += client.tell(waiting.known(loop, inquiry, end))
     done.trouble += _trouble(loop.run(now=end))

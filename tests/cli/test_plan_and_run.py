@@ -103,7 +103,7 @@ def test_a_blocking_rule_ends_with_1_and_keeps_the_last_good_version(
 
 
 def test_only_the_named_nodes_and_what_they_need(shop: Path, lichen: Callable[..., Any]) -> None:
-    said = lichen("run", "clean", *NOW, "--json")
+    said = lichen("run", "+clean", *NOW, "--json")
     assert [s["node"] for s in said.json["steps"]] == [
         "sources.sales",
         "tables.clean",

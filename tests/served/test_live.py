@@ -79,7 +79,7 @@ def test_predictions_meet_what_turned_out(loop: Loop) -> None:
             {"key": corrected["key"], "label": 0, "known_at": (end + DAY).isoformat()},
         ],
     )
-    loop.run("services.late", "predictions.late", "feedback.late", now=end)
+    loop.run("+services.late", "predictions.late", "feedback.late", now=end)
     actual = truth(now, end) | {corrected["key"]: 1.0, lost["key"]: 1.0}
     known = [a for a in answers if a["key"] in actual]
     expected = roc_auc_score([actual[a["key"]] for a in known], [a["p"] for a in known])

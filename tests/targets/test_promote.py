@@ -93,7 +93,7 @@ def test_where_the_other_is_ahead_it_stays_and_catches_up(shop: Shop) -> None:
     shop.write("tables/big.sql", "/* key: id */\nselect id, amount from clean where amount > 5\n")
     shop.go("dev", NOW)
     shop.land(2)
-    shop.at("prod").run("totals", now=instant("2020-03-02"))
+    shop.at("prod").run("+totals", now=instant("2020-03-02"))
     found = promote(shop.at("dev"), shop.at("prod"))
     assert [change.node for change in found.changes] == ["tables.big"]
     assert sorted(found.ahead) == ["sources.sales", "tables.clean", "tables.totals"]

@@ -20,11 +20,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from lichen.adapters.sqlite_state import publication, read, record
+from lichen.adapters.sqlite_state import publication, read, record, request
 from lichen.core.errors import LedgerError
-from lichen.core.steps import Seen
+from lichen.core.steps import Request, Seen
 from lichen.core.time import Instant, instant, iso, wall
-from lichen.ports.ledger import Concluded, Publication, Record, State
+from lichen.ports.ledger import Concluded, Publication, Record, Run, State
 
 _META = sa.MetaData()
 _RUNS = sa.Table(
@@ -75,6 +75,13 @@ _PUBLICATIONS = sa.Table(
     sa.Column("run", sa.String, nullable=False),
     sa.Column("now", sa.String, nullable=False),
     sa.Column("pins", sa.LargeBinary, nullable=False),
+)  # fmt: skip
+_REQUESTS = sa.Table(
+    "requests", _META,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("node", sa.String, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("answered", sa.Integer),
 )  # fmt: skip
 
 MOUNTS = Path("/proc/mounts")
@@ -192,6 +199,13 @@ class SqliteLedger:
     def conclude(self, record: Record, files: Mapping[str, Seen] | None = None) -> None:
         with self._writing(self._run()) as db:
             _conclude(db, record, files or {})
+            answers = record.body.get("answers", []) if record.state == "done" else []
+            if answers:
+                db.execute(
+                    sa.update(_REQUESTS)
+                    .where(_REQUESTS.c.id.in_(answers))
+                    .values(answered=record.id)
+                )
 
     def publish(
         self, run: str, now: Instant, pins: Mapping[str, int], concluded: Sequence[Concluded] = ()
@@ -245,6 +259,33 @@ class SqliteLedger:
             id_ = next(ids, None)
             return _publication(db, id_) if id_ is not None else None
 
+    def runs(self) -> tuple[Run, ...]:
+        with self._engine.connect() as db:
+            lease = db.execute(sa.select(_LEASE)).one_or_none()
+            steps: dict[str, list[tuple[str, str]]] = {}
+            told = sa.select(_RECORDS.c.run, _RECORDS.c.node, _RECORDS.c.state)
+            for run, node, state in db.execute(told.order_by(_RECORDS.c.id)):
+                steps.setdefault(run, []).append((node, state))
+            last = sa.func.max(_PUBLICATIONS.c.id)
+            pins = sa.select(_PUBLICATIONS.c.run, last).group_by(_PUBLICATIONS.c.run)
+            published = {run: int(id_) for run, id_ in db.execute(pins)}
+            writes = lease.run if lease is not None and lease.held else None
+            rows = db.execute(sa.select(_RUNS).order_by(sa.literal_column("rowid")))
+            return tuple(
+                _a_run(row, steps.get(row.id, []), published.get(row.id), writes=row.id == writes)
+                for row in rows
+            )
+
+    def ask(self, request: Request) -> int:
+        with self._writer.begin() as db:
+            values = {"node": request.node, "body": msgspec.json.encode(request)}
+            return int(db.execute(sa.insert(_REQUESTS).values(values)).lastrowid)
+
+    def asked(self, node: str) -> tuple[tuple[Request, int | None], ...]:
+        query = sa.select(_REQUESTS).where(_REQUESTS.c.node == node).order_by(_REQUESTS.c.id)
+        with self._engine.connect() as db:
+            return tuple((request(row.id, row.body), row.answered) for row in db.execute(query))
+
     def _run(self) -> str:
         if self._held is None:
             raise LedgerError("nothing may be written without the lease")
@@ -297,6 +338,22 @@ def _configure(connection: Any, _: Any) -> None:
 def _begin(connection: sa.Connection) -> None:
     writes = connection.get_execution_options().get("writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _a_run(
+    row: Any, steps: Sequence[tuple[str, str]], publication: int | None, *, writes: bool
+) -> Run:
+    states = [state for _, state in steps]
+    return Run(
+        id=row.id,
+        now=instant(row.now),
+        started=instant(row.started),
+        ended=instant(row.ended) if row.ended else None,
+        publication=publication,
+        steps={state: states.count(state) for state in dict.fromkeys(states)},
+        nodes=dict(steps),
+        writes=writes,
+    )
 
 
 def _last_publication(db: sa.Connection) -> Publication | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from lichen.core.steps import Seen
+from lichen.core.steps import Request, Seen
 from lichen.core.time import instant
 from lichen.ports.ledger import Publication, Record, State
 
@@ -52,7 +52,22 @@ def read(db: sqlite3.Connection) -> State:
         files=files,
         publication=_last_publication(db),
         clock=instant(last[0]) if last else None,
+        requests=_requests(db),
     )
+
+
+def _requests(db: sqlite3.Connection) -> tuple[Request, ...]:
+    """Return what people asked for and no step has answered; an older ledger knows of none."""
+    if not db.execute("select 1 from sqlite_master where name = 'requests'").fetchone():
+        return ()
+    query = "select id, body from requests where answered is null order by id"
+    return tuple(request(*row) for row in db.execute(query))
+
+
+def request(id_: int, body: bytes) -> Request:
+    """Return a request from its number and what was asked."""
+    found: Request = msgspec.json.decode(body, type=Request)
+    return msgspec.structs.replace(found, id=id_)
 
 
 def _records(db: sqlite3.Connection, query: str, *values: str) -> list[Record]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cyclopts import App, CycloptsError
 
 FINE, WRONG, MISUSED = 0, 1, 2  # exit codes
+ROWS = 10  # what --rows shows where it is given no number
 
 VERBS = {
     "init": "Write a new project from a shipped template.",
@@ -21,8 +22,9 @@ VERBS = {
     "run": "Do what `plan` shows.",
     "show": "Show a node: version, schema, contract and quarantine, or a model's metrics.",
     "query": "Ask one SELECT of what is published.",
+    "quarantine": "List what is held back, release it, or judge it again after a fix.",
     "test": "Run the tests of nodes: given rows in, expected rows out; touches nothing.",
-    "diff": "Compare two targets: definitions, rows, columns, metrics of models.",
+    "diff": "Compare two targets, or two versions of a node.",
     "promote": "Publish in one target what was tried in another, without building it again.",
     "serve": "Answer over HTTP, as a process of its own, until it is told to end.",
     "predict": "Answer as a service would, in this process.",
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit code: 0 fine, 1 an error or a step that failed, 2 misuse."""
     from cyclopts import CycloptsError
 
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = _counted(list(sys.argv[1:] if argv is None else argv))
     try:
         command, bound, _ = app().parse_args(words, print_error=False, exit_on_error=False)
     except CycloptsError as error:
@@ -57,6 +59,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         tell(error, words)
         return MISUSED if isinstance(error, Misuse) else WRONG
+
+
+def _counted(words: list[str]) -> list[str]:
+    """Give `--rows` without a number its number.
+
+    >>> _counted(["show", "sales", "--rows"])
+    ['show', 'sales', '--rows=10']
+    """
+    following = [*words[1:], "-"]
+    return [
+        f"--rows={ROWS}" if word == "--rows" and after.startswith("-") else word
+        for word, after in zip(words, following, strict=True)
+    ]
 
 
 class Misuse(LichenError):

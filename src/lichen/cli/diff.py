@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -35,7 +34,9 @@ def diff(
     --json: {"left", "right", "nodes": [{"node", "state": "same" | "differs" | "only_left" |
     "only_right", "versions", "definition": {"rows", "rules", "columns", "sql"}, "columns",
     "rows": {"left", "right"}, "changed_rows": {"differs", "only_left", "only_right",
-    "examples"}, "metrics": {NAME: {"left", "right"}}}]}
+    "examples"}, "metrics": {NAME: {"left", "right"}}}]}. Of two versions: {"node", "left",
+    "right", "now", "definition", "columns", "rows", "changed", "examples", "values", "metrics",
+    "settings"}
 
     Parameters
     ----------
@@ -46,9 +47,10 @@ def diff(
     nodes
         Only these.
     """
-    if "@" in left and "@" in right:
-        return _versions(left, right, options)
-    if "@" in left or "@" in right:
+    if "@" in left + right:
+        loop = options.open()
+        if not {left, right} & loop.project.targets.keys():
+            return _versions(loop, left, right, options)
         raise Misuse(
             f"{left} and {right} are a version of a node and a target",
             hint="compare two targets, or two versions: lichen diff departed@4 departed@5",
@@ -61,10 +63,11 @@ def diff(
     return 0
 
 
-def _versions(left: str, right: str, options: Options) -> int:
-    reader = import_module("lichen.readers.diff_versions")
-    page = import_module("lichen.cli.diff_versions_page")
-    page.page(reader.diff_versions(options.open(), left, right))
+def _versions(loop: Loop, left: str, right: str, options: Options) -> int:
+    from lichen.cli.diff_versions_page import page
+    from lichen.readers.diff_versions import diff_versions
+
+    page(diff_versions(loop, left, right), json=options.json)
     return 0
 
 

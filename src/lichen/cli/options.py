@@ -15,6 +15,7 @@ from lichen.core.errors import LichenError
 if TYPE_CHECKING:
     from lichen.core.time import Instant
     from lichen.loop import Loop
+    from lichen.selection import Span
 
 
 @Parameter(name="*")
@@ -53,8 +54,32 @@ Now = Annotated[
 ]
 
 
-def moment(text: str | None) -> Instant | None:
-    """Return the time that --now names."""
+Full = Annotated[
+    bool,
+    Parameter(
+        name="--full",
+        negative=(),
+        help="Make them again from nothing: all files are read, all rows built, models trained.",
+    ),
+]
+From = Annotated[
+    str | None,
+    Parameter(name="--from", help="Read again the files with rows of this time or later."),
+]
+To = Annotated[str | None, Parameter(name="--to", help="… and before this time.")]
+
+
+def stretch(begin: str | None, end: str | None) -> Span | None:
+    """Return the time that --from and --to name; None where neither is given."""
+    from lichen.selection import Span
+
+    if begin is None and end is None:
+        return None
+    return Span(moment(begin, "--from"), moment(end, "--to"))
+
+
+def moment(text: str | None, option: str = "--now") -> Instant | None:
+    """Return the time that an option names."""
     from lichen.core.time import instant
 
     if text is None:
@@ -62,4 +87,4 @@ def moment(text: str | None) -> Instant | None:
     try:
         return instant(text)
     except LichenError as error:
-        raise Misuse(f"--now: {error.what}", allowed=error.allowed) from error
+        raise Misuse(f"{option}: {error.what}", allowed=error.allowed) from error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
-from lichen.cli.options import USUAL, Node, Now, Options, moment
+from lichen.cli.options import USUAL, From, Full, Node, Now, Options, To, moment, stretch
 from lichen.cli.page import EMPTY, counted, emit, some, table
 
 if TYPE_CHECKING:
@@ -13,7 +14,14 @@ if TYPE_CHECKING:
 FIRST = ("models", "services")  # what a change touches that costs most, named before the rest
 
 
-def plan(*nodes: Node, now: Now = None, options: Options = USUAL) -> int:
+def plan(
+    *nodes: Node,
+    full: Full = False,
+    begin: From = None,
+    end: To = None,
+    now: Now = None,
+    options: Options = USUAL,
+) -> int:
     """Show what is due, why, and what is downstream of it; touches nothing.
 
     --json: {"now", "steps": [{"step", "node", "reason", "after", "downstream", …}]}
@@ -21,13 +29,14 @@ def plan(*nodes: Node, now: Now = None, options: Options = USUAL) -> int:
     Parameters
     ----------
     nodes
-        Only these, and all that they need.
+        NODE, +NODE (with all that it is made of), NODE+ (with all that is made of it), +NODE+, or
+        a pattern such as 'tables.*'; without any: everything.
     """
     from lichen.core.time import iso
 
     loop = options.open()
     clock = loop.clock(moment(now))
-    steps = loop.plan(*nodes, now=clock)
+    steps = loop.plan(*nodes, now=clock, full=full, span=stretch(begin, end))
     if options.json:
         emit({"now": iso(clock), "steps": [as_json(step) for step in steps]})
         return 0
@@ -37,7 +46,10 @@ def plan(*nodes: Node, now: Now = None, options: Options = USUAL) -> int:
     print(f"{counted(len(steps), 'step')} due as of {iso(clock)}\n")
     rows = [(s.__struct_config__.tag, s.node, s.reason, touched(s)) for s in steps]
     table(("step", "node", "why", "downstream"), [tuple(map(str, r)) for r in rows], wide="why")
-    print("\nnext: lichen run")
+    words = [*nodes, *(["--full"] if full else [])]
+    words += ["--from", begin] if begin else []
+    words += ["--to", end] if end else []
+    print(f"\nnext: lichen run {shlex.join(words)}".rstrip())
     return 0
 
 
@@ -46,7 +58,7 @@ def as_json(step: AnyStep) -> dict[str, Any]:
     import msgspec
 
     told = msgspec.to_builtins(step)
-    for files in ("new", "changed"):
+    for files in ("new", "changed", "again"):
         if files in told:
             told[files] = [seen["path"] for seen in told[files]]
     first = ("step", "node", "reason", "after", "downstream")

@@ -14,13 +14,20 @@ def query(
     sql: str,
     *,
     rows: Annotated[int, Parameter(name="--rows", help="How many rows to print.")] = 50,
+    run: Annotated[
+        str | None,
+        Parameter(
+            name="--run", help="Read what was published after this run (its id, or its beginning)."
+        ),
+    ] = None,
     now: Now = None,
     options: Options = USUAL,
 ) -> int:
     """Ask one SELECT of what is published.
 
     Tables and sources go by their names, or as tables.NAME, sources.NAME, predictions.NAME. A
-    name means the rows that were current at --now, by default at the clock of the last run.
+    name means the rows that were current at --now, by default at the clock of the last run. With
+    --run they are the versions that everybody read after that run; `lichen show --runs` lists them.
     System columns such as _known_at come when they are named.
 
     --json: {"columns": [name, …], "rows": [{name: value, …}, …]}, times as ISO 8601
@@ -30,7 +37,7 @@ def query(
     sql
         One SELECT.
     """
-    found = options.open().query(sql, now=moment(now))
+    found = options.open().query(sql, now=moment(now), run=run)
     if options.json:
         emit({"columns": list(found.columns), "rows": list(found.rows)})
         return 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lichen.cli.mistakes import nearby
-from lichen.cli.options import USUAL, Node, Now, Options, moment
+from lichen.cli.options import USUAL, From, Full, Node, Now, Options, To, moment, stretch
 from lichen.cli.page import EMPTY, counted, emit
 from lichen.cli.progress import progress
 
@@ -18,21 +18,29 @@ if TYPE_CHECKING:
 STATES = {"Done": "done", "Blocked": "blocked", "Failed": "failed"}
 
 
-def run(*nodes: Node, now: Now = None, options: Options = USUAL) -> int:
+def run(
+    *nodes: Node,
+    full: Full = False,
+    begin: From = None,
+    end: To = None,
+    now: Now = None,
+    options: Options = USUAL,
+) -> int:
     """Do what `plan` shows. Ends with 1 where a step failed or was blocked.
 
     --json: {"now", "run", "steps": [{"step", "node", "reason", "state", "seconds", "rows",
-    "held_back", "findings", "error"}], "stale": [node, …]}
+    "held_back", "released", "findings", "error"}], "stale": [node, …]}
 
     Parameters
     ----------
     nodes
-        Only these, and all that they need.
+        NODE, +NODE (with all that it is made of), NODE+ (with all that is made of it), +NODE+, or
+        a pattern such as 'tables.*'; without any: everything.
     """
     loop = options.open()
     clock = loop.clock(moment(now))
     with progress(quiet=options.json) as report:
-        events = loop.run(*nodes, now=clock, report=report)
+        events = loop.run(*nodes, now=clock, report=report, full=full, span=stretch(begin, end))
     left = stale(loop, events)
     if options.json:
         emit(_as_json(events, clock, left, options))
@@ -84,6 +92,7 @@ def _step_json(event: Event, options: Options) -> dict[str, Any]:
         "seconds": round(event.seconds, 3),
         "rows": facts.get("rows"),
         "held_back": sum(facts.get("held_back", {}).values()),
+        "released": sum(told["rows"] for told in facts.get("released", ())),
         "findings": [as_json(f) for f in findings(event)],
         "error": _error(event, options),
     }
@@ -106,6 +115,7 @@ def _tell(events: Sequence[Event], clock: Instant, left: list[str], options: Opt
         print(f"nothing to do as of {iso(clock)}")
         return
     _tell_findings(events)
+    _tell_released(events)
     for event in events:
         if (error := _error(event, options)) is not None:
             print(f"\n{event.step.node} failed:\n{_indented(error)}")
@@ -126,6 +136,20 @@ def _tell_findings(events: Sequence[Event]) -> None:
             print(f"\n{_HEADS[severity]}")
         for finding in group:
             print(f"  {finding.node}  {finding.rule}: {finding.message}")
+
+
+def _tell_released(events: Sequence[Event]) -> None:
+    for event in events:
+        for told in getattr(event.result, "facts", {}).get("released", ()):
+            left = (
+                f"; {told['left']:,} are still held by another rule, or a later row stands"
+                if told["left"]
+                else ""
+            )
+            print(
+                f"\n{event.step.node}: {counted(told['rows'], 'row')} released by {told['who']}, "
+                f"known from now on{left}"
+            )
 
 
 _HEADS = {

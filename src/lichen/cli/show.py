@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
+from lichen.cli import Misuse
 from lichen.cli.mistakes import nearby
 from lichen.cli.options import USUAL, Node, Now, Options, moment
 from lichen.cli.page import EMPTY, counted, emit, some, table
 from lichen.cli.query import cell
+
+if TYPE_CHECKING:
+    from lichen.core.time import Instant
 
 
 def show(
     node: Node | None = None,
     *,
     rows: Annotated[int, Parameter(name="--rows", help="Show so many of its rows.")] = 0,
+    sql: Annotated[
+        bool, Parameter(name="--sql", negative=(), help="Show the SQL that the engine runs for it.")
+    ] = False,
+    runs: Annotated[
+        bool, Parameter(name="--runs", negative=(), help="List the runs, newest first.")
+    ] = False,
     now: Now = None,
     options: Options = USUAL,
 ) -> int:
@@ -31,13 +41,19 @@ def show(
     features and outcomes "columns"; a model "metrics": {NAME: {"value", "low", "high"}} on the
     holdout, "baseline", "plain", "candidates", "cutoff", "card"; a service "serving",
     "decision", "reason". Without a node: {"project", "now", "rows", "quarantine", "warnings",
-    "models", "services", "trouble"}.
+    "models", "services", "trouble"}. With --sql {"node", "what", "sql"}. With --runs {"runs":
+    [{"id", "now", "started", "seconds", "outcome", "publication", "steps": {STATE: COUNT},
+    "nodes": {NODE: STATE}}]}.
 
     Parameters
     ----------
     node
         As NAME, where that names one node, or as KIND.NAME.
     """
+    if runs:
+        return _runs(node, options)
+    if sql:
+        return _sql(node, moment(now), options)
     if node is None:
         from lichen.cli.summary import tell
 
@@ -61,6 +77,46 @@ def show(
     }
     sections.get(told["kind"], _data)(told)
     _attempt(told)
+    return 0
+
+
+def _runs(node: str | None, options: Options) -> int:
+    from lichen.readers.runs import runs
+
+    loop = options.open()
+    told = runs(loop)
+    if node is not None:
+        name = str(loop.project.node(node))
+        told["runs"] = [run for run in told["runs"] if name in run["nodes"]]
+    if options.json:
+        emit(told)
+        return 0
+    cells = [
+        (
+            *(cell(r[k]) for k in ("id", "now", "started", "seconds", "outcome", "publication")),
+            _words(r["steps"]),
+        )
+        for r in told["runs"]
+    ]
+    heads = ("run", "now", "began", "seconds", "outcome", "publication", "steps")
+    table(heads, cells) if cells else print("nothing has run yet")
+    return 0
+
+
+def _sql(node: str | None, now: Instant | None, options: Options) -> int:
+    from lichen.core.time import wall
+    from lichen.readers.compiled import compiled_sql
+
+    if node is None:
+        raise Misuse("--sql is about one node", hint="lichen show NODE --sql")
+    loop = options.open()
+    told = compiled_sql(loop, node, now or loop.state().clock or wall())
+    if options.json:
+        emit(told)
+    elif told["sql"] is None:
+        print(f"{told['node']} has no SQL yet, or none at all")
+    else:
+        print(f"-- {told['node']}: {told['what']}\n{told['sql']}")
     return 0
 
 
@@ -147,7 +203,7 @@ def _model(told: Mapping[str, Any]) -> None:
     hidden = ("path", "function")
     _lines({k: v for k, v in told["settings"].items() if k not in hidden})
     if told["version"] is None:
-        print("\nnever trained; next: lichen run " + told["node"])
+        print("\nnever trained; next: lichen run +" + told["node"])
         return
     _lines({"family": told.get("family"), "calibration": told.get("calibration")})
     for part in ("training", "holdout"):
@@ -193,7 +249,7 @@ def _service(told: Mapping[str, Any]) -> None:
     _lines(told["settings"])
     serving = told.get("serving")
     if serving is None:
-        print("\nserves nothing yet; next: lichen run " + told["node"])
+        print("\nserves nothing yet; next: lichen run +" + told["node"])
     else:
         print(f"\nserves version {serving['version']}, trained {serving['now']}")
     if told.get("decision"):

@@ -76,6 +76,10 @@ class ServiceError(LichenError):
     """A service is declared wrongly or cannot answer."""
 
 
+class QuarantineError(LichenError):
+    """What is asked of a quarantine cannot be done."""
+
+
 class QueryError(LichenError):
     """A query cannot be read, or asks for what a query may not do."""
 

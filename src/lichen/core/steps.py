@@ -9,6 +9,7 @@ import msgspec
 
 from lichen.core.findings import Finding
 from lichen.core.fingerprint import digest
+from lichen.core.time import Instant
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +26,44 @@ class Input(msgspec.Struct, frozen=True, kw_only=True):
 
     node: str
     sequence: int | None = None
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True, tag="release", tag_field="asks"):
+    """A person says that rows which are held back are good.
+
+    Meant are the rows up to `last` that `rule` holds (None: any rule), or of these only `rows`.
+    """
+
+    id: int = 0
+    node: str
+    who: str
+    why: str
+    at: Instant  # by the clock of the wall
+    last: int
+    rule: str | None = None
+    rows: tuple[int, ...] = ()
+
+
+class Replay(msgspec.Struct, frozen=True, kw_only=True, tag="replay", tag_field="asks"):
+    """A person asks that what is held back of a node be judged again, and read again."""
+
+    id: int = 0
+    node: str
+    who: str
+    why: str
+    at: Instant
+
+
+Request = Release | Replay
+
+
+def said(request: Request) -> str:
+    """Return a request in a few words, as the reason of a step."""
+    if isinstance(request, Replay):
+        return f"{request.who} asked to judge again what is held back: {request.why}"
+    rows = f"{len(request.rows)} rows" if request.rows else "what it holds back"
+    rule = f"{request.rule}: " if request.rule else ""
+    return f"{rule}{request.who} released {rows}: {request.why}"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):
@@ -44,10 +83,12 @@ class Land(Step, frozen=True, kw_only=True, tag="land"):
     rules: str
     new: tuple[Seen, ...] = ()
     changed: tuple[Seen, ...] = ()
-    again: tuple[Seen, ...] = ()  # landed before and as they were: read again to replace
+    again: tuple[Seen, ...] = ()  # landed before and as they were, but read again
     lost: tuple[str, ...] = ()  # landed before and gone: replacing would lose their rows
     replace: bool = False  # the definition changed: take every file in again
     rejudge: bool = False  # the rules changed: judge what is there again
+    requests: tuple[Request, ...] = ()  # what people asked of its quarantine
+    unlisted: str | None = None  # why its files could not be listed: the step fails with it
 
 
 class Build(Step, frozen=True, kw_only=True, tag="build"):
@@ -59,6 +100,8 @@ class Build(Step, frozen=True, kw_only=True, tag="build"):
     inputs: tuple[Input, ...]
     replace: bool
     rejudge: bool = False  # the rules changed: judge what is there again
+    requests: tuple[Request, ...] = ()  # what people asked of its quarantine
+    asked: bool = False  # asked for: its readers take it for new, whatever changed
 
 
 class Train(Step, frozen=True, kw_only=True, tag="train"):

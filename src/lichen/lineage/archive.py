@@ -87,7 +87,7 @@ class Archive:
         found = self.state.publication
         if found is None or str(name) not in found.pins:
             raise LineageError(
-                f"{name} has no version yet", hint=f"make one with `lichen run {name}`"
+                f"{name} has no version yet", hint=f"make one with `lichen run +{name}`"
             )
         return self.loop.ledger.record(found.pins[str(name)])
 

@@ -73,6 +73,9 @@ class Workspace(Loop):
     show = _afresh(Loop.show)
     test = _afresh(Loop.test)
     summary = _afresh(Loop.summary)
+    quarantine = _afresh(Loop.quarantine)
+    release = _afresh(Loop.release)
+    judge_again = _afresh(Loop.judge_again)
     query = _related(Loop.query)
 
     def table(self, node: str, *, at: Moment = None, publication: int | None = None) -> Rows:

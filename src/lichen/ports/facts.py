@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from lichen.core.steps import AnyStep, Seen, signature
+from lichen.core.steps import AnyStep, Request, Seen, signature
 from lichen.ports.ledger import Record, State
 
 S = TypeVar("S", bound=AnyStep)
@@ -36,24 +36,42 @@ class Observed(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """What a plan may know. `run` is the run in progress, "" when nothing runs."""
+    """What a plan may know. `run` is the run in progress, "" when nothing runs.
+
+    `files` are the listings of the sources that could be listed; `within` are, where a stretch of
+    time was asked for, the paths whose rows lie in it; `trouble` says why a listing failed.
+    """
 
     state: State
     run: str = ""
     files: Mapping[str, tuple[Seen, ...]] = field(default_factory=dict)
     logs: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     observed: Mapping[str, Observed] = field(default_factory=dict)
+    within: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    trouble: Mapping[str, str] = field(default_factory=dict)
 
     def done(self, node: str) -> Record | None:
         """Return the newest record of a node that came to something."""
         return self.state.done.get(node)
 
-    def stuck(self, step: AnyStep) -> bool:
-        """Return whether just this was blocked before, or failed in this run."""
+    def due_again(self, node: str) -> bool:
+        """Return whether what is asked for again was not yet done, or tried, in this run."""
+        done, tried = self.done(node), self.state.tried.get(node)
+        return not any(record and record.run == self.run for record in (done, tried))
+
+    def asked(self, node: str) -> tuple[Request, ...]:
+        """Return what people asked of a node's quarantine and no step has answered yet."""
+        return tuple(request for request in self.state.requests if request.node == node)
+
+    def stuck(self, step: AnyStep, *, again: bool = False) -> bool:
+        """Return whether just this was blocked before, or failed in this run.
+
+        What is asked for `again` is tried again.
+        """
         tried = self.state.tried.get(step.node)
         if tried is None or tried.body.get("signature") != signature(step):
             return False
-        return tried.state == "blocked" or tried.run == self.run
+        return (tried.state == "blocked" and not again) or tried.run == self.run
 
     def numbered(self, step: S) -> S:
         """Return the step with the sequence of its commit: the next one of its node.

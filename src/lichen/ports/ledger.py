@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from lichen.core.steps import Seen
+from lichen.core.steps import Request, Seen
 from lichen.core.time import Instant
 
 
@@ -42,7 +42,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     """An immutable snapshot of the ledger.
 
     `done` is the newest done record of each node; `tried` the newest blocked or failed one where
-    it is newer; `open` the intents without an outcome; `files` what each source has landed.
+    it is newer; `open` the intents without an outcome; `files` what each source has landed;
+    `requests` what people asked for and no step has answered.
     """
 
     done: dict[str, Record] = {}
@@ -51,6 +52,20 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     files: dict[str, dict[str, Seen]] = {}
     publication: Publication | None = None
     clock: Instant | None = None
+    requests: tuple[Request, ...] = ()
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A run: its time, when it began and ended by the clock of the wall, and what it published."""
+
+    id: str
+    now: Instant
+    started: Instant
+    ended: Instant | None
+    publication: int | None
+    steps: dict[str, int]  # state → how many
+    nodes: dict[str, str]  # node → the state of its last step
+    writes: bool = False  # it holds the lease
 
 
 Concluded = tuple[Record, Mapping[str, Seen]]  # a record, and which files its source has landed
@@ -99,3 +114,12 @@ class Ledger(Protocol):
 
     def history(self, node: str) -> tuple[Record, ...]:
         """Return every record of a node, oldest first."""
+
+    def runs(self) -> tuple[Run, ...]:
+        """Return every run, oldest first."""
+
+    def ask(self, request: Request) -> int:
+        """Record durably what a person asks for; a run may be writing meanwhile."""
+
+    def asked(self, node: str) -> tuple[tuple[Request, int | None], ...]:
+        """Return all that was asked of a node, each with the record that answered it."""

@@ -224,7 +224,7 @@ def _published(node: str, library: Library) -> str:
         raise QueryError(
             f"{node} has no published version yet",
             allowed=sorted(n for n in library.shelf.records if Name.parse(n).kind in STORED),
-            hint=f"build it: lichen run {node}",
+            hint=f"build it: lichen run +{node}",
         )
     return node
 

@@ -20,7 +20,6 @@ from lichen.ports.ledger import Record, State
 from lichen.project import Node, Project
 from lichen.readers.query import Library
 from lichen.readers.values import plain
-from lichen.stages.context import verdict_table
 from lichen.stages.features.spec import Features
 from lichen.stages.models.run import model_folder
 from lichen.stages.models.spec import Model
@@ -162,7 +161,8 @@ def _examples(record: Record, library: Library) -> list[dict[str, Any]]:
     rank = exp.Window(
         this=exp.RowNumber(), partition_by=[col("rule")], order=ordered("_row", "_file", "_line")
     )
-    verdicts = exp.select("*", exp.alias_(rank, "_rank")).from_(rel(verdict_table(record.node)))
+    open_ = library.shelf.held_back(record.node).subquery("o")
+    verdicts = exp.select("*", exp.alias_(rank, "_rank")).from_(open_)
     names = [col(n, "v") for n in ("rule", "reason", "raw")]
     places = [exp.alias_(exp.func("coalesce", col(n, "v"), col(n, "s")), n) for n in place]
     query = (

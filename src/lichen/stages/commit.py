@@ -10,16 +10,17 @@ from lichen.core.findings import Severity, as_json
 from lichen.core.steps import AnyStep, Done
 from lichen.ports.facts import Leaves
 from lichen.ports.lake import Staged
-from lichen.stages.context import Context, verdict_table
+from lichen.stages.context import Context, released_table, verdict_table
 from lichen.stages.judge import Judgement
+from lichen.stages.release import Freed
 
 
 @dataclass(frozen=True)
 class Effect:
     """What a step is about to commit, and the facts that will then hold.
 
-    `seen` are the leaves of what the step read. `replace` makes the staged rows the whole table,
-    `rejudge` the verdicts the whole of the node's verdicts.
+    `seen` are the leaves of what the step read, `freed` the rows that people released. `replace`
+    makes the staged rows the whole table, `rejudge` the verdicts the whole of the node's verdicts.
     """
 
     staged: Staged | None
@@ -27,12 +28,19 @@ class Effect:
     seen: Leaves
     replace: bool = False
     rejudge: bool = False
+    moved: bool = False  # readers see other rows, whatever was read
+    freed: Freed = field(default_factory=Freed)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def whole(self) -> bool:
         """Return whether the verdicts speak of all rows that will be there."""
         return self.replace or self.rejudge
+
+    @property
+    def rows(self) -> list[Staged]:
+        """Return the staged files of the table, in the order of their rows."""
+        return [part for part in (self.staged, self.freed.rows) if part is not None]
 
 
 def carry_out(step: AnyStep, effect: Effect, ctx: Context, body: Mapping[str, Any]) -> Done:
@@ -43,9 +51,10 @@ def carry_out(step: AnyStep, effect: Effect, ctx: Context, body: Mapping[str, An
     sequence = int(getattr(step, "sequence"))  # noqa: B009 - every step that commits has one
     before = ctx.shelf.records.get(step.node)
     facts = _facts(step, effect, ctx)
-    staged, verdicts = effect.staged, effect.judgement.verdicts
+    verdicts, decisions = effect.judgement.verdicts, effect.freed.decisions
     tables = [verdict_table(step.node)] if verdicts is not None else []
-    tables += [step.node] if staged is not None else []
+    tables += [released_table(step.node)] if decisions is not None else []
+    tables += [step.node] if effect.rows else []
     found = [as_json(finding) for finding in effect.judgement.findings]
     ctx.intend(step, {**body, "findings": found}, facts, tables)
     commits = dict(before.commits) if before is not None else {}
@@ -53,9 +62,12 @@ def carry_out(step: AnyStep, effect: Effect, ctx: Context, body: Mapping[str, An
         write = ctx.lake.replace if effect.whole else ctx.lake.append
         table = verdict_table(step.node)
         commits[table] = write(table, [verdicts], sequence)
-    if staged is not None:
+    if decisions is not None:
+        table = released_table(step.node)
+        commits[table] = ctx.lake.replace(table, [decisions], sequence)
+    if effect.rows:
         write = ctx.lake.replace if effect.replace else ctx.lake.append
-        commits[step.node] = write(step.node, [staged], sequence)
+        commits[step.node] = write(step.node, effect.rows, sequence)
     return Done(facts=facts, findings=effect.judgement.findings, commits=commits)
 
 
@@ -63,9 +75,10 @@ def _facts(step: AnyStep, effect: Effect, ctx: Context) -> dict[str, Any]:
     before = ctx.shelf.records.get(step.node)
     old: Mapping[str, Any] = before.facts if before is not None else {}
     sequence = int(getattr(step, "sequence"))  # noqa: B009
-    added = effect.staged.rows if effect.staged is not None else 0
+    added = sum(part.rows for part in effect.rows)
     warned = {f.rule: f.count for f in effect.judgement.findings if f.severity is Severity.warn}
     earlier: Mapping[str, Any] = {} if effect.whole else old
+    held = _added(effect.judgement.held_back, earlier.get("held_back", {}))
     return {
         "columns": [tuple(c) for c in effect.staged.columns] if effect.staged else old["columns"],
         "rows": added if effect.replace else old.get("rows", 0) + added,
@@ -73,7 +86,8 @@ def _facts(step: AnyStep, effect: Effect, ctx: Context) -> dict[str, Any]:
         "epoch": sequence if effect.whole or before is None else old["epoch"],
         "seen": dict(effect.seen),
         "leaves": {step.node: sequence} if _changed(effect, added, old) else old["leaves"],
-        "held_back": _added(effect.judgement.held_back, earlier.get("held_back", {})),
+        "held_back": held if effect.freed.held_back is None else dict(effect.freed.held_back),
+        "released": [dict(told) for told in effect.freed.told],
         "warned": _added(warned, earlier.get("warned", {})),
         **effect.facts,
     }
@@ -94,6 +108,6 @@ def _changed(effect: Effect, added: int, old: Mapping[str, Any]) -> bool:
     Where only the definition changed they do not: what it means for them is in their own
     fingerprints.
     """
-    if not old or effect.rejudge:
+    if not old or effect.rejudge or effect.moved or effect.freed.rows is not None:
         return True
     return bool(added or effect.replace) and dict(effect.seen) != old["seen"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlglot import exp
 
-from lichen.core.sql import Prepared, col, given, rel, text
+from lichen.core.sql import Prepared, col, given, lit, rel, text
 from lichen.core.steps import AnyStep
 from lichen.core.time import Instant, iso
 from lichen.core.versions import stored
@@ -25,6 +25,15 @@ def verdict_table(node: str) -> str:
     'quarantine.sources_weather'
     """
     return f"quarantine.{node.replace('.', '_')}"
+
+
+def released_table(node: str) -> str:
+    """Return the lake table that holds what people released of a node's quarantine.
+
+    >>> released_table("sources.weather")
+    'released.sources_weather'
+    """
+    return f"released.{node.replace('.', '_')}"
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,15 @@ class Shelf:
             query = query.where(exp.not_(col("_row").isin(query=judged)))
         return query
 
+    def held_back(self, node: str) -> exp.Select:
+        """Return the verdicts on a node's rows that nobody lifted; it must have some."""
+        verdicts = exp.select("v.*").from_(rel(verdict_table(node), "v"))
+        verdicts = verdicts.where(col("rule", "v").neq(lit(WITHDRAWN)))
+        if released_table(node) not in self.records[node].commits:
+            return verdicts
+        lifted = exp.and_(*(col(c, "v").eq(col(c, "d")) for c in ("_row", "rule")))
+        return verdicts.join(rel(released_table(node), "d"), on=lifted, join_type="anti")
+
     def shape(self, node: str) -> tuple[object, ...]:
         """Return all that the tree of `versions` depends on."""
         record = self.records[node]
@@ -64,7 +82,8 @@ class Shelf:
         for node in nodes:
             record = self.records[node]
             for table, (_, version) in record.commits.items():
-                columns = VERDICTS if table == verdict_table(node) else _columns(record)
+                own = {verdict_table(node): VERDICTS, released_table(node): RELEASED}
+                columns = own.get(table) or _columns(record)
                 found[table] = Scan(self.lake.files(table, version), columns)
             found.setdefault(node, Scan((), _columns(record)))
         return found
@@ -78,6 +97,16 @@ VERDICTS = (
     Column("_file", "VARCHAR"),
     Column("_line", "BIGINT"),
     Column("raw", "BLOB"),
+)
+WITHDRAWN = "released"  # the rule of rows that were written for a release and then written anew
+RELEASED = (
+    Column("_row", "BIGINT"),  # the row that is held back
+    Column("rule", "VARCHAR"),
+    Column("_as", "BIGINT"),  # the row that was written for it; NULL while another rule holds it
+    Column("_key", "VARCHAR"),
+    Column("_said", "VARCHAR"),  # a digest of its values
+    Column("_known_at", "TIMESTAMP WITH TIME ZONE"),  # when it was released
+    Column("request", "BIGINT"),
 )
 
 

@@ -15,10 +15,10 @@ from lichen.core.errors import TableError, Where
 from lichen.core.findings import Finding, Severity
 from lichen.core.sql import col, lit, rel
 from lichen.core.time import iso
-from lichen.core.versions import current, ordered, stored
+from lichen.core.versions import current, ordered, present, stored
 from lichen.ports.engine import Scan
 from lichen.ports.lake import Staged
-from lichen.stages.context import NOW, VERDICTS, Context, verdict_table
+from lichen.stages.context import NOW, VERDICTS, WITHDRAWN, Context, released_table, verdict_table
 
 
 @dataclass(frozen=True)
@@ -47,27 +47,35 @@ def judge(
     ctx: Context,
     *,
     everything: bool,
+    copied: bool = False,
     unreadable: Unreadable = (),
+    read: Sequence[str] = (),
 ) -> Judgement:
     """Judge rows; `everything` says that they are all rows of the node, and not just new ones.
 
     The verdicts are then the whole of the node's verdicts, with the records that did not parse
-    before. `unreadable` holds, by file, those that do not parse now: each becomes a verdict of its
-    own, so that its bytes are kept.
+    before, but for those of the files that were `read` again. `unreadable` holds, by file, those
+    that do not parse now: each becomes a verdict of its own, so that its bytes are kept. `copied`
+    says that the rows may hold some that were written because a person released others: these are
+    withdrawn, for they are written anew.
     """
     record = ctx.shelf.records.get(node)
     judged = record is not None and verdict_table(node) in record.commits
     relations: dict[str, Any] = {"_staged_rows": scan}
     relations |= ctx.shelf.relations([node]) if judged else {}
-    parts = [_kept(node)] if judged and everything else []
+    parts = [_kept(node, read)] if judged and everything else []
+    copies = released_table(node) if everything and copied and record is not None else ""
+    copies = copies if record is not None and copies in record.commits else ""
     if contract is None:
         return _judgement((), parts, relations, node, ctx)
-    found = _scanned(contract, node, scan, ctx, relations, everything=everything)
+    if copies:
+        parts.append(_verdict_rows(_withdrawn(copies, node), ctx))
+    found = _scanned(contract, node, scan, ctx, relations, everything=everything, copies=copies)
     if any(f.severity is Severity.block for f in found):
         return Judgement(found, None, {})
     if any(f.severity is Severity.quarantine for f in found):
         broken = [f.rule for f in found]
-        rows, refs = _rows(scan), _references(contract, ctx, relations)
+        rows, refs = _rows(scan, node, copies), _references(contract, ctx, relations)
         verdicts = compile_verdicts(contract, rows, refs=refs, only=broken)
         held = exp.select(*(col(c) for c in ("_row", "rule", "reason"))).from_(
             verdicts.subquery("v")
@@ -76,7 +84,7 @@ def judge(
     for index, (file, rejects) in enumerate(unreadable):
         relations[f"_unreadable_{index}"] = rejects
         found_here = _unreadable_rows(f"_unreadable_{index}", file, ctx)
-        parts.append(_not_yet_kept(found_here, node) if judged else found_here)
+        parts.append(_not_yet_kept(found_here, node) if judged and not everything else found_here)
     if unreadable:
         found = (*found, _unreadable_finding(node, sum(r.num_rows for _, r in unreadable)))
     return _judgement(found, parts, relations, node, ctx)
@@ -122,6 +130,7 @@ def _scanned(
     relations: dict[str, Any],
     *,
     everything: bool,
+    copies: str,
 ) -> tuple[Finding, ...]:
     """Run the fused scan. The earlier rows are read only where a table rule may need them.
 
@@ -133,11 +142,11 @@ def _scanned(
     there = bool(kinds) and node in ctx.shelf.records and not everything
 
     def look(earlier: Sequence[exp.Query]) -> tuple[Finding, ...]:
-        key = ("scan", node, rules_of(contract), scan.columns, bool(earlier), *shapes)
+        key = ("scan", node, rules_of(contract), scan.columns, bool(earlier), copies, *shapes)
         query = ctx.prepared(
             key,
             lambda: compile_scan(
-                contract, _rows(scan), whole=_whole(scan, earlier), refs=refs, now=NOW
+                contract, _rows(scan, node, copies), whole=_whole(scan, earlier), refs=refs, now=NOW
             ),
         )
         (measured,) = ctx.engine.rows(query, relations, {"now": iso(ctx.now)})
@@ -155,9 +164,29 @@ def _scanned(
     return look([ctx.shelf.versions(node)])
 
 
-def _rows(scan: Scan) -> exp.Select:
+def _rows(scan: Scan, node: str, copies: str) -> exp.Select:
     users = (col(c.name) for c in scan.columns)
-    return exp.select(*users, stands()).from_(rel("_staged_rows"))
+    rows = exp.select(*users, stands()).from_(rel("_staged_rows"))
+    if not copies:
+        return rows
+    return rows.where(exp.not_(col("_row").isin(query=written(copies, node))))
+
+
+def written(copies: str, node: str) -> exp.Query:
+    """The rows that were written because a person released others, and those withdrawn since."""
+    stands = exp.select(exp.alias_(col("_as"), "_row")).from_(rel(copies)).where(present("_as"))
+    before = exp.select(col("_row")).from_(rel(verdict_table(node)))
+    return exp.union(stands, before.where(col("rule").eq(lit(WITHDRAWN))))
+
+
+def _withdrawn(copies: str, node: str) -> exp.Select:
+    """Verdicts on all of them: where everything is judged again they are written anew."""
+    rows = exp.select(
+        col("_row"),
+        exp.alias_(lit(WITHDRAWN), "rule"),
+        exp.alias_(lit("everything was judged again"), "reason"),
+    )
+    return rows.from_(written(copies, node).subquery("w"))
 
 
 def _references(
@@ -171,7 +200,7 @@ def _references(
             raise TableError(
                 f"{contract.path.name} refers to {name!r}, which has no data yet",
                 where=Where(contract.path),
-                hint=f"run it first: lichen run {node}",
+                hint=f"run it first: lichen run +{node}",
             )
         relations.update(ctx.shelf.relations([node]))
         found[name] = current(ctx.shelf.versions(node), NOW)
@@ -212,10 +241,11 @@ def _unreadable_rows(name: str, file: str, ctx: Context) -> exp.Select:
     ).from_(rel(name))
 
 
-def _kept(node: str) -> exp.Select:
+def _kept(node: str, read: Sequence[str] = ()) -> exp.Select:
     """The records that did not parse before: they are no rows, and no rule speaks of them."""
     columns = [col(column.name) for column in VERDICTS]
-    return exp.select(*columns).from_(rel(verdict_table(node))).where(col("_row").is_(exp.null()))
+    kept = exp.select(*columns).from_(rel(verdict_table(node))).where(col("_row").is_(exp.null()))
+    return kept.where(exp.not_(col("_file").isin(*map(lit, read)))) if read else kept
 
 
 def _not_yet_kept(rows: exp.Select, node: str) -> exp.Select:

@@ -21,10 +21,13 @@ def plan_model(
     fingerprint: str,
     observed: Observed | None,
     now: Instant,
+    again: str | None,
     facts: Facts,
     so_far: Upcoming,
 ) -> None:
     """Add a Train step for a new or changed definition, or where the retrain policy says so.
+
+    `again` says why it is trained though nothing changed.
 
     `reads` names the tables and sources below the model; `observed` is how it did since then.
     """
@@ -37,6 +40,8 @@ def plan_model(
         reason: str | None = "it was never trained"
     elif done.body["fingerprint"] != fingerprint:
         reason = "its definition changed, or that of what it reads"
+    elif again is not None:
+        reason = again
     elif done.facts["seen"] == leaves and (observed is None or observed == Observed(0, None)):
         reason = None
     else:
@@ -57,5 +62,5 @@ def plan_model(
         fingerprint=fingerprint,
         inputs=tuple(_input(n, facts, so_far) for n in reads),
     )
-    if not facts.stuck(step):
+    if not facts.stuck(step, again=again is not None):
         so_far.steps[node] = facts.numbered(step)

@@ -2,40 +2,75 @@
 
 from __future__ import annotations
 
-from lichen.core.steps import Land
+from collections.abc import Mapping, Sequence
+
+from lichen.core.steps import Land, Replay, Request, Seen, said
 from lichen.ports.facts import Facts, Upcoming
+from lichen.ports.ledger import Record
 
 
-def plan_source(node: str, fingerprint: str, rules: str, facts: Facts, so_far: Upcoming) -> None:
-    """Add a Land step where files came or changed, or where the definition did."""
+def plan_source(
+    node: str,
+    fingerprint: str,
+    rules: str,
+    again: str | None,
+    facts: Facts,
+    so_far: Upcoming,
+) -> None:
+    """Add a Land step where files came or changed, or where the definition did.
+
+    `again` says why files are read though nothing changed: those with rows in the time that was
+    asked for, or all of them. A source that could not be listed gets a step that fails.
+    """
     done = facts.done(node)
     so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
-    step = _step(node, fingerprint, rules, facts)
-    if step is None or facts.stuck(step):
+    step = _unlisted(node, fingerprint, rules, facts) or _step(
+        node, fingerprint, rules, again, facts
+    )
+    if step is None or facts.stuck(step, again=again is not None):
         return
     so_far.steps[node] = step
     so_far.leaves[node] = {node: step.sequence}
 
 
-def _step(node: str, fingerprint: str, rules: str, facts: Facts) -> Land | None:
+def _unlisted(node: str, fingerprint: str, rules: str, facts: Facts) -> Land | None:
+    error = facts.trouble.get(node)
+    if error is None:
+        return None
+    reason = f"its files could not be listed: {error.partition(chr(10))[0]}"
+    step = Land(
+        node=node, reason=reason, sequence=0, fingerprint=fingerprint, rules=rules, unlisted=error
+    )
+    return facts.numbered(step)
+
+
+def _step(node: str, fingerprint: str, rules: str, again: str | None, facts: Facts) -> Land | None:
     done, seen = facts.done(node), facts.files.get(node, ())
     landed = facts.state.files.get(node, {})
     new = tuple(f for f in seen if f.path not in landed)
     changed = tuple(f for f in seen if f.path in landed and f.sha256 != landed[f.path].sha256)
-    replace = done is not None and done.body["fingerprint"] != fingerprint
-    rejudge = done is not None and done.body["rules"] != rules and not replace
-    reasons = ["its definition changed"] if replace else []
+    rest = tuple(f for f in seen if f not in {*new, *changed})
+    requests = facts.asked(node) if done is not None else ()
+    altered = done is not None and done.body["fingerprint"] != fingerprint
+    full = done is not None and again is not None and node not in facts.within
+    replace = altered or full
+    new_rules = done is not None and done.body["rules"] != rules and not replace
+    asked = tuple(f for f in rest if again is not None and f.path in facts.within.get(node, ()))
+    read = {*asked, *_torn(done, rest, requests)}
+    reasons = ["its definition changed"] if altered else []
+    reasons += [again] if again is not None and (full or asked) else []
     reasons += [
         f"{len(files)} {what} {'file' if len(files) == 1 else 'files'}"
-        for files, what in ((new, "new"), (changed, "changed"))
+        for files, what in ((new, "new"), (changed, "changed"), (asked, "old"))
         if files
     ]
-    if rejudge:
+    if _mended(node, facts) and not reasons and not requests:
+        reasons.append("its files can be listed again")
+    if new_rules:
         reasons.append("its contract's rules changed: what is there is judged again")
+    reasons += map(said, requests)
     if not reasons:
         return None
-    there = {f.path for f in seen} | {f.sha256 for f in seen}
-    gone = (f.path for f in landed.values() if not {f.path, f.sha256} & there)
     step = Land(
         node=node,
         reason=", ".join(reasons),
@@ -44,9 +79,32 @@ def _step(node: str, fingerprint: str, rules: str, facts: Facts) -> Land | None:
         rules=rules,
         new=new,
         changed=changed,
-        again=tuple(f for f in seen if f not in {*new, *changed}) if replace else (),
-        lost=tuple(sorted(gone)) if replace else (),
+        again=rest if replace else tuple(f for f in rest if f in read),
+        lost=_lost(seen, landed) if replace else (),
         replace=replace,
-        rejudge=rejudge,
+        rejudge=not replace and (new_rules or any(isinstance(r, Replay) for r in requests)),
+        requests=requests,
     )
     return facts.numbered(step)
+
+
+def _mended(node: str, facts: Facts) -> bool:
+    """Whether the last attempt could not even list the files: from now on all is well again."""
+    tried = facts.state.tried.get(node)
+    listed_before = tried is None or not tried.body.get("unlisted")
+    return facts.done(node) is not None and not listed_before
+
+
+def _torn(
+    done: Record | None, files: Sequence[Seen], requests: Sequence[Request]
+) -> tuple[Seen, ...]:
+    """The files of which records did not parse, where it was asked to try them again."""
+    if done is None or not any(isinstance(request, Replay) for request in requests):
+        return ()
+    return tuple(f for f in files if f.path in done.facts.get("torn", ()))
+
+
+def _lost(seen: Sequence[Seen], landed: Mapping[str, Seen]) -> tuple[str, ...]:
+    there = {f.path for f in seen} | {f.sha256 for f in seen}
+    gone = (f.path for f in landed.values() if not {f.path, f.sha256} & there)
+    return tuple(sorted(gone))

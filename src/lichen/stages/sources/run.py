@@ -10,17 +10,18 @@ from sqlglot import exp
 
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.impose import impose
-from lichen.core.errors import SourceError, TableError, Where
+from lichen.core.errors import LichenError, SourceError, TableError, Where
 from lichen.core.findings import Finding, Severity
 from lichen.core.pycode import code_fingerprint
 from lichen.core.sql import col, given, rel
-from lichen.core.steps import Blocked, Land, Result, Seen
+from lichen.core.steps import Blocked, Failed, Land, Result, Seen
 from lichen.core.versions import WITHIN
 from lichen.ports.engine import Relations, Scan, Values
 from lichen.ports.lake import Staged
 from lichen.stages.commit import Effect, carry_out
-from lichen.stages.context import FIRST_ROW, NOW, Context
-from lichen.stages.judge import Unreadable, judge
+from lichen.stages.context import FIRST_ROW, NOW, Context, released_table
+from lichen.stages.judge import NOTHING_FOUND, Unreadable, judge, written
+from lichen.stages.release import Freed, release
 from lichen.stages.sources.land import (
     as_told,
     extent,
@@ -31,6 +32,7 @@ from lichen.stages.sources.land import (
     told_again,
 )
 from lichen.stages.sources.promises import promises
+from lichen.stages.sources.retry import attempted
 from lichen.stages.sources.spec import Source
 
 
@@ -42,30 +44,47 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
     judged again. Where the definition did, all files are read again: rows keep the times at which
     they arrived, and what was corrected or deleted since then is no longer among them.
     """
+    if step.unlisted is not None:
+        return Failed(error=step.unlisted)
     if step.lost:
         return Blocked(findings=(_would_lose(step),))
-    landing = _stage(step, source, ctx)
+    # A mistake in a file is told at once; what else fails while it is read may pass.
+    landing = attempted(
+        lambda: _stage(step, source, ctx),
+        source.retries,
+        lambda error: not isinstance(error, LichenError),
+    )
     staged = landing.staged
     scan = _to_judge(step.node, staged, ctx, everything=step.rejudge)
-    judgement = judge(
-        promises(source),
-        step.node,
-        scan,
-        ctx,
-        everything=step.replace or step.rejudge,
-        unreadable=landing.unreadable,
-    )
+    judgement = NOTHING_FOUND  # where people released rows, and nothing else is new
+    if staged is not None or step.rejudge:
+        judgement = judge(
+            promises(source),
+            step.node,
+            scan,
+            ctx,
+            everything=step.replace or step.rejudge,
+            copied=not step.replace,
+            unreadable=landing.unreadable,
+            read=[seen.path for seen in _files(step)],
+        )
     if judgement.blocks:
         if staged is not None:
             staged.path.unlink()
         return Blocked(findings=judgement.findings)
+    freed = release(step, staged, judgement, ctx)
     effect = Effect(
         staged=staged,
         judgement=judgement,
+        freed=freed,
         seen={step.node: step.sequence},
         replace=step.replace,
         rejudge=step.rejudge,
-        facts={"files": len(_files(step)), "firsts_from": _firsts_from(step, landing, ctx)},
+        facts={
+            "files": len(_files(step)),
+            "firsts_from": _firsts_from(step, landing, freed, ctx),
+            "torn": _torn(step, landing, ctx),
+        },
     )
     prepared = code_fingerprint(source.prepare, ctx.root) if source.prepare else None
     body = {"fingerprint": step.fingerprint, "rules": step.rules, "prepare": prepared}
@@ -107,6 +126,7 @@ def _stage(step: Land, source: Source, ctx: Context) -> _Landing:
         relations[step.node] = there
     if step.replace:
         relations["again"] = _paths(seen.path for seen in step.again)
+        relations["copied"] = _copied(step, ctx)
     key = ("land", step.node, step.fingerprint, len(_files(step)))
     values = ctx.values(step, **names)
     said = ctx.prepared((*key, "told"), lambda: _told(step, source))
@@ -133,7 +153,15 @@ def _touches(step: Land, relations: Relations, values: Values, ctx: Context) -> 
     return bool(ctx.engine.rows(query, relations, values)[0]["n"])
 
 
-def _firsts_from(step: Land, landing: _Landing, ctx: Context) -> int:
+def _torn(step: Land, landing: _Landing, ctx: Context) -> list[str]:
+    """The files of which a record does not parse."""
+    record = ctx.shelf.records.get(step.node)
+    before = set(record.facts.get("torn", ())) if record is not None else set()
+    read = {seen.path for seen in _files(step)}
+    return sorted((before - read) | {path for path, _ in landing.unreadable})
+
+
+def _firsts_from(step: Land, landing: _Landing, freed: Freed, ctx: Context) -> int:
     """The sequence from which on every row was the first of its key.
 
     Those who read the table need not look for what came before such a row.
@@ -142,7 +170,8 @@ def _firsts_from(step: Land, landing: _Landing, ctx: Context) -> int:
     if record is None:
         return step.sequence
     earlier = record.facts.get("firsts_from")
-    return int(earlier) if landing.firsts and earlier is not None else step.sequence + 1
+    firsts = landing.firsts and freed.rows is None
+    return int(earlier) if firsts and earlier is not None else step.sequence + 1
 
 
 def _told(step: Land, source: Source) -> exp.Query:
@@ -198,7 +227,18 @@ def _paths(paths: Iterable[str]) -> Table:
 def _as_they_were(held: exp.Select) -> exp.Select:
     """The stored rows of the files that did not change."""
     unchanged = col("_file").isin(query=exp.select("path").from_("again"))
-    return held.where(unchanged, exp.not_(col("_deleted")))
+    copied = col("_row").isin(query=exp.select(col("_as")).from_("copied"))
+    return held.where(unchanged, exp.not_(col("_deleted")), exp.not_(copied))
+
+
+def _copied(step: Land, ctx: Context) -> Any:
+    """The rows that were written because a person released others: no file told them."""
+    table, record = released_table(step.node), ctx.shelf.records.get(step.node)
+    if record is None or table not in record.commits:
+        return Table.from_pydict({"_as": Array([], DataType.int64())})
+    rows = written(table, step.node).subquery("w")
+    copied = exp.select(exp.alias_(col("_row"), "_as")).from_(rows)
+    return ctx.engine.arrow(copied, ctx.shelf.relations([step.node]))
 
 
 def _check_header(source: Source, names: Sequence[str], header: Where) -> None:

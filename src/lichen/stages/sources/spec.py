@@ -18,6 +18,7 @@ from lichen.core.sql import columns_in, lit, parse_expression
 from lichen.core.time import Instant, duration, instant
 
 CONNECTORS = ("files",)
+MOST_RETRIES = 10
 
 
 class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -31,6 +32,7 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     event_time: str | None = None
     lag: str | None = None
     backfill_until: str | None = None
+    retries: int = 0
     note: str | None = None
 
 
@@ -47,6 +49,7 @@ class Source:
     known_at: exp.Expr | None
     backfill_until: Instant | None
     contract: Contract
+    retries: int = 0  # how often what fails outside is tried again
 
 
 def read_source(path: Path, name: Name, root: Path) -> Source:
@@ -88,6 +91,12 @@ def read_source(path: Path, name: Name, root: Path) -> Source:
     if settings.backfill_until:
         with placed(at("backfill_until"), "backfill_until"):
             backfill = instant(settings.backfill_until)
+    if not 0 <= settings.retries <= MOST_RETRIES:
+        raise SourceError(
+            f"retries: {settings.retries} is no number of further attempts",
+            where=at("retries"),
+            allowed=(f"0 to {MOST_RETRIES}",),
+        )
     return Source(
         name=name,
         where=Where(path),
@@ -98,6 +107,7 @@ def read_source(path: Path, name: Name, root: Path) -> Source:
         known_at=known,
         backfill_until=backfill,
         contract=contract,
+        retries=settings.retries,
     )
 
 

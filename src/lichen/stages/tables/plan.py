@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lichen.core.fingerprint import Print
-from lichen.core.steps import Build, Input
+from lichen.core.steps import Build, Input, Replay, said
 from lichen.ports.facts import Facts, Leaves, Upcoming
 from lichen.ports.ledger import Record
 from lichen.stages.tables.spec import Table
@@ -17,10 +17,13 @@ def plan_table(
     print_: Print,
     rules: str,
     table: Callable[[], Table],
+    again: str | None,
     facts: Facts,
     so_far: Upcoming,
 ) -> None:
     """Add a Build step where a table's definition or rules changed or what it reads went on.
+
+    `again` says why it is built in full though nothing changed.
 
     Its readers see other rows where the data or the rules changed. Where only the definition did,
     what that means for them is in their own fingerprints.
@@ -34,12 +37,17 @@ def plan_table(
         static = table().static
         heeded = so_far.leaves_of(tuple(n for n in reads if n not in static))
     new_data = done is None or bool(_newer(done, heeded))
-    rejudge = done is not None and done.body["rules"] != rules
-    reasons = _definition(done, print_, table)
-    if rejudge:
+    new_rules = done is not None and done.body["rules"] != rules
+    requests = facts.asked(node) if done is not None else ()
+    rejudge = new_rules or any(isinstance(request, Replay) for request in requests)
+    again = again if done is not None else None
+    reasons = [again] if again is not None else []
+    reasons += _definition(done, print_, table)
+    if new_rules:
         reasons.append("its contract's rules changed: what is there is judged again")
     elif done is not None and new_data and not reasons:
         reasons.append(f"new data in {', '.join(_newer(done, heeded))}")
+    reasons += map(said, requests)
     if not reasons:
         return
     step = Build(
@@ -50,13 +58,16 @@ def plan_table(
         fingerprint=print_.whole(),
         rules=rules,
         inputs=tuple(_input(n, facts, so_far) for n in reads),
-        replace=not _can_append(done, print_.whole(), table(), reads, facts, so_far),
+        replace=again is not None
+        or not _can_append(done, print_.whole(), table(), reads, facts, so_far),
         rejudge=rejudge,
+        requests=requests,
+        asked=again is not None,
     )
-    if facts.stuck(step):
+    if facts.stuck(step, again=step.asked):
         return
     numbered = so_far.steps[node] = facts.numbered(step)
-    if new_data or rejudge:
+    if new_data or rejudge or requests or step.asked:
         so_far.leaves[node] = {node: numbered.sequence}
 
 

@@ -16,6 +16,7 @@ from lichen.ports.engine import Relations, Scan
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
 from lichen.stages.judge import judge
+from lichen.stages.release import release
 from lichen.stages.tables.follow import gained
 from lichen.stages.tables.function import RETURNED
 from lichen.stages.tables.promises import promises
@@ -52,7 +53,9 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     scan = Scan((*before, staged.path), staged.columns)
     repeats = _repeats(step, table, {**read, "_staged_rows": scan}, ctx)
     everything = step.replace or step.rejudge
-    judgement = judge(promises(table), step.node, scan, ctx, everything=everything)
+    judgement = judge(
+        promises(table), step.node, scan, ctx, everything=everything, copied=not step.replace
+    )
     if judgement.blocks or repeats:
         staged.path.unlink()
         return Blocked(findings=(*repeats, *judgement.findings))
@@ -60,6 +63,8 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     effect = Effect(
         staged=staged,
         judgement=judgement,
+        freed=release(step, staged, judgement, ctx),
+        moved=step.asked,
         seen={k: v for node in nodes for k, v in records[node].facts["leaves"].items()},
         replace=step.replace,
         rejudge=step.rejudge,
