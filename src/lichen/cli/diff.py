@@ -35,8 +35,9 @@ def diff(
     "only_right", "versions", "definition": {"rows", "rules", "columns", "sql"}, "columns",
     "rows": {"left", "right"}, "changed_rows": {"differs", "only_left", "only_right",
     "examples"}, "metrics": {NAME: {"left", "right"}}}]}. Of two versions: {"node", "left",
-    "right", "now", "definition", "columns", "rows", "changed", "examples", "values", "metrics",
-    "settings"}
+    "right", "now", "definition", "columns", "rows": {"left", "right", "added", "removed",
+    "changed", "same"}, "changed", "examples": [{"key", "changes"}], "values": [{"column", "kind",
+    "distance", "left", "right"}], "metrics", "settings"}
 
     Parameters
     ----------
