@@ -193,21 +193,16 @@ def _running(
 
     def total(name: str) -> exp.Expr:
         kind = exp.Count if name in counted else exp.Sum
-        gain, loss = (
-            exp.Filter(this=kind(this=col(name)), expression=exp.Where(this=_equals("_sign", sign)))
-            for sign in (1, -1)
-        )
-        nothing = exp.convert(0)
-        change = exp.Sub(
-            this=exp.func("coalesce", gain, nothing), expression=exp.func("coalesce", loss, nothing)
-        )
-        window = exp.Window(this=exp.Sum(this=change), partition_by=keys, order=ordered("_moment"))
+        change = exp.func("coalesce", kind(this=col(name)), exp.convert(0))
+        signed = exp.case().when(_equals("_sign", 1), change).else_(exp.Neg(this=change.copy()))
+        window = exp.Window(this=exp.Sum(this=signed), partition_by=keys, order=ordered("_moment"))
         return exp.alias_(window, name)
 
+    # What enters and what leaves at one moment are peers, so that both see the whole of it.
     return (
         exp.select(*keys, "_moment", *map(total, values))
         .from_(exp.union(edge("_enter", 1), edge("_leave", -1), distinct=False).subquery("e"))
-        .group_by(*keys, col("_moment"))
+        .group_by(*keys, col("_moment"), col("_sign"))
         .with_("_valued", as_=valued)
     )
 
