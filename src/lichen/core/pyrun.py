@@ -91,9 +91,8 @@ def _importing_from(root: Path) -> Iterator[None]:
     finally:
         sys.dont_write_bytecode = wrote
         sys.path.remove(str(root))
-        for name, module in list(sys.modules.items()):
-            file = getattr(module, "__file__", None)
-            folders = list(getattr(module, "__path__", ()))  # a folder without __init__.py
-            ours = any(_inside(Path(p), root) for p in ([file] if file else folders))
-            if name not in before and ours:
+        for name in sys.modules.keys() - before.keys():
+            file = getattr(sys.modules[name], "__file__", None)
+            folders = list(getattr(sys.modules[name], "__path__", ()))  # without __init__.py
+            if any(_inside(Path(p), root) for p in ([file] if file else folders)):
                 del sys.modules[name]
