@@ -28,7 +28,7 @@ demo: .venv/.core  ## set up .venv, then run the flights project and replay Dece
 	  echo "or remove it (rm -r flights) and make demo again"; exit 1; }
 	$(BIN)/lichen init flights --template flights
 	$(BIN)/lichen run -C flights --now 2013-12-01
-	$(BIN)/lichen replay late -C flights --from 2013-12-01 --to 2014-01-02 --every "1 day"
+	$(BIN)/lichen replay late -C flights --from 2013-12-01 --to 2014-01-02 --every "6 hours"
 	@echo && echo "why flights have no label:" && $(BIN)/lichen query -C flights $(UNLABELLED)
 	@echo && $(BIN)/lichen show -C flights
 

@@ -19,12 +19,13 @@ from lichen.core import graph
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.spec import names_read, rules_of
 from lichen.core.errors import ProjectError, Where
-from lichen.core.fingerprint import Print, digest, fingerprint, normal
+from lichen.core.fingerprint import Print
 from lichen.core.names import Kind, Name
-from lichen.core.pycode import code_fingerprint
 from lichen.core.resolve import line_in, refuse_columns, relations, resolve
 from lichen.core.settings import convert, line_of, load
 from lichen.core.sql import columns_in, tables_in
+from lichen.prints import Node as Node
+from lichen.prints import leaf, print_of
 from lichen.stages.features.spec import Features, read_features, read_features_function
 from lichen.stages.models.metric import METRICS
 from lichen.stages.models.spec import Model, read_model
@@ -35,8 +36,6 @@ from lichen.stages.sources.spec import Source, read_source
 from lichen.stages.tables.function import Function
 from lichen.stages.tables.spec import Table, read_table, read_table_function
 from lichen.target import TargetSettings, read_targets
-
-Node = Source | Table | Features | Outcome | Model | Service
 
 
 class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -115,10 +114,10 @@ def read_project(root: Path) -> Project:
         if name in nodes:
             nodes[name] = node = _check(nodes[name], schema, columns)
             columns[name] = _columns(node)
-            prints[name] = _print(node, prints, nodes, root)
+            prints[name] = print_of(node, prints, nodes, root)
         else:
             columns[name] = _service_columns(name)
-            prints[name] = _leaf(name, dict.fromkeys(columns[name], ""), "")
+            prints[name] = leaf(name, dict.fromkeys(columns[name], ""), "")
         schema.columns[str(name)] = columns[name]
     return Project(
         root, settings.name, settings.targets, nodes, reads, refers, rules, prints, columns
@@ -441,82 +440,3 @@ def _columns(node: Node) -> tuple[str, ...]:
             return tuple(node.select.named_selects)
         case Model() | Service():
             return ()
-
-
-def _print(
-    node: Node, prints: Mapping[Name, Print], nodes: Mapping[Name, Node], root: Path
-) -> Print:
-    match node:
-        case Source():
-            known = normal(node.known_at) if node.known_at else ""
-            told = f"{node.key} {known} {node.backfill_until} {node.connector} {node.path}"
-            columns = node.contract.columns
-            types = {c.name: digest(c.type, *sorted(c.missing)) for c in columns}
-            return _leaf(node.name, types, told)
-        case Table(function=Function() as function):
-            return _function_print(node, function, prints, root)
-        case Table():
-            return fingerprint(node.select, _inputs(node.select, prints), str(node.key))
-        case Outcome() | Features():
-            parts = [f"{what}={_spelled(getattr(node, what))}" for what in _MEANING[type(node)]]
-            return fingerprint(node.select, _inputs(node.select, prints), *parts)
-        case Model():
-            return Print(_model_print(node, prints, nodes, root), {})
-        case Service():
-            return Print(digest(str(node.model)), {})
-
-
-_MEANING: dict[type, tuple[str, ...]] = {
-    Outcome: ("key", "entities", "label", "predict_at", "known_at"),
-    Features: ("shape", "entity", "event_time", "known_at", "max_age", "windows"),
-}
-
-
-def _model_print(
-    node: Model, prints: Mapping[Name, Print], nodes: Mapping[Name, Node], root: Path
-) -> str:
-    outcome = nodes[node.target]
-    assert isinstance(outcome, Outcome)
-    used = {*outcome.key, *outcome.entities, *outcome.dated_columns()}
-    for name in node.features:
-        features = nodes[name]
-        if isinstance(features, Features) and features.shape == "request":
-            used |= columns_in(features.select)
-    used = {c for c in prints[node.target].columns if c in used}
-    return digest(
-        code_fingerprint(node.path, root, undecorated=("model",)),
-        node.function,
-        *(f"{what}={getattr(node, what)}" for what in ("metric", "holdout", "seed", "slices")),
-        *([f"positive={node.positive!r}"] if node.positive is not None else []),
-        prints[node.target].of(used),
-        *(f"{name}={prints[name].whole()}" for name in node.features),
-    )
-
-
-def _function_print(
-    node: Table, function: Function, prints: Mapping[Name, Print], root: Path
-) -> Print:
-    """What a function does with its inputs is not known: all of them count, for each column."""
-    rows = digest(
-        code_fingerprint(node.where.path, root, undecorated=("table", "features")),
-        function.name,
-        *(f"{id_}={prints[Name.parse(id_)].whole()}" for id_ in function.inputs),
-        *function.frames,
-        str(node.key),
-    )
-    return Print(rows, {name: digest(rows, name, type_) for name, type_ in function.types.items()})
-
-
-def _inputs(select: exp.Select, prints: Mapping[Name, Print]) -> dict[str, Print]:
-    """Return the prints of a SELECT's relations by alias; `request` counts by its text alone."""
-    found = relations(select).items()
-    return {alias: prints[Name.parse(id_)] for alias, id_ in found if id_ != "request"}
-
-
-def _leaf(name: Name, types: Mapping[str, str], extra: str) -> Print:
-    rows = digest(str(name), extra)
-    return Print(rows, {column: digest(rows, column, type_) for column, type_ in types.items()})
-
-
-def _spelled(value: object) -> str:
-    return normal(value) if isinstance(value, exp.Expr) else str(value)
