@@ -14,9 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-import msgspec
 from sqlglot import exp
 
+from lichen.adoption import adopt
 from lichen.branch import as_published, begin
 from lichen.core.errors import LedgerError, LichenError, ProjectError, Where
 from lichen.core.names import Kind, Name
@@ -396,40 +396,13 @@ class Loop:
 
                 return drain(step, context)
             case Adopt():
-                return self._adopt(step)
+                return adopt(self.ledger.record(step.record), self.ledger, self.lake)
             case Publish():
                 pins = {n: r.id for n, r in context.shelf.records.items() if n in step.nodes}
                 self.ledger.publish(run, context.now, pins)
                 return Done(facts={"nodes": len(pins)})
             case _:
                 assert_never(step)
-
-    def _adopt(self, step: Adopt) -> Result:
-        """Conclude a dead run's intent by what the lake holds of it."""
-        record = self.ledger.record(step.record)
-        commits: dict[str, tuple[int, int]] = dict(record.body.get("commits", {}))
-        missing = []
-        for table in record.body.get("tables", ()):
-            latest = self.lake.latest(table)
-            if latest is not None and latest.sequence == record.sequence:
-                commits[table] = (latest.sequence, latest.version)
-            else:
-                missing.append(table)
-        for table in record.body.get("tables", ()):
-            self.lake.sweep(table)
-        if missing or not record.body.get("tables"):
-            error = "its run died before the commit; the work is done again"
-            self.ledger.conclude(msgspec.structs.replace(record, state="failed", error=error))
-            return Failed(error=error)
-        done = msgspec.structs.replace(
-            record,
-            state="done",
-            facts=record.body["facts"],
-            findings=record.body.get("findings", []),
-            commits=commits,
-        )
-        self.ledger.conclude(done, landed(done))
-        return Done(facts=done.facts, commits=commits)
 
     def _intend(
         self,
