@@ -5,28 +5,25 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections.abc import Callable
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pages import ROOT
+from walks import Guide
 
 import lichen
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "notebook.md").read_text("utf-8")
 CELL = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def parcels(follow: Callable[[str, Path], str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def parcels(guide: Guide, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The README's project after its first run."""
-    folder = tmp_path_factory.mktemp("notebook")
-    readme = (ROOT / "README.md").read_text("utf-8")
-    (section,) = re.findall(
-        r"^## A project of your own$(.*?)^lichen run --now .*?^```$", readme, re.M | re.S
-    )
-    follow(f"{section}lichen run --now 2026-02-10\n```\n", folder)
+    folder = tmp_path_factory.mktemp("notebook") / "parcels"
+    shutil.copytree(guide("first run").folder, folder)
     return folder
 
 
@@ -76,8 +73,7 @@ def test_the_page_names_all_that_a_workspace_offers(told: dict[str, Any]) -> Non
         assert all(hasattr(part, name) for name in ("X", "y", "key", "at", "group"))
 
 
-def test_the_commands_of_the_page_work(parcels: Path, follow: Callable[[str, Path], str]) -> None:
-    commands = re.findall(r"^```sh\n.*?^```$", PAGE, re.MULTILINE | re.DOTALL)
-    follow("\n".join(commands), parcels)
-    assert (parcels / ".vscode/settings.json").is_file()
-    assert "complete -F" in (parcels / "completion.bash").read_text()
+def test_the_commands_of_the_page_work(guide: Guide) -> None:
+    folder = guide("docs/notebook.md").folder
+    assert (folder / ".vscode/settings.json").is_file()
+    assert "complete -F" in (folder / "completion.bash").read_text()

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import shutil
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
-
 import pytest
+from walks import Followed, Guide
 
 import lichen
 from lichen.core.time import instant
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-
-
-class Followed(NamedTuple):
-    """The folder of someone who has followed the section, and what they saw."""
-
-    folder: Path
-    printed: str
-
 
 @pytest.fixture(scope="module")
-def followed(
-    follow: Callable[[str, Path], str], tmp_path_factory: pytest.TempPathFactory
-) -> Followed:
-    folder = tmp_path_factory.mktemp("parcels")
-    (section,) = re.findall(r"^## A project of your own$(.*?)^## ", README, re.M | re.S)
-    return Followed(folder, follow(section, folder))
+def followed(guide: Guide) -> Followed:
+    return guide("README.md")
 
 
-def test_the_correction_of_how_it_works_happens(
-    followed: Followed, follow: Callable[[str, Path], str], tmp_path: Path
-) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "how-it-works.md").read_text("utf-8")
-    (section,) = re.findall(r"^## Versions, spans, known-at$(.*?)^## ", page, re.M | re.S)
-    folder = tmp_path / "parcels"
-    shutil.copytree(followed.folder, folder)
-    follow(section, folder)
+def test_the_correction_of_how_it_works_happens(guide: Guide) -> None:
+    folder = guide("docs/how-it-works.md").folder
     said = lichen.open(folder).query("select minutes from deliveries where order_id = '039-49'")
     assert [row["minutes"] for row in said.rows] == [74]
 

@@ -3,31 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
+from pages import ROOT
+from walks import Followed, Guide
 
 import lichen
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tutorial-csv.md").read_text("utf-8")
-README = (ROOT / "README.md").read_text("utf-8")
-Follow = Callable[[str, Path], str]
-
-
-class Followed(NamedTuple):
-    """The folder of someone who has followed the page, and what they saw."""
-
-    folder: Path
-    printed: str
 
 
 @pytest.fixture(scope="module")
-def followed(follow: Follow, tmp_path_factory: pytest.TempPathFactory) -> Followed:
-    folder = tmp_path_factory.mktemp("tutorial")
-    return Followed(folder, follow(PAGE, folder))
+def followed(guide: Guide) -> Followed:
+    return guide("docs/tutorial-csv.md")
 
 
 def test_each_file_of_the_table_is_there(followed: Followed) -> None:
@@ -54,11 +42,7 @@ def test_what_was_told_stands_beside_what_was_answered(followed: Followed) -> No
     assert '"probabilities":{"no":' in followed.printed
 
 
-def test_the_section_of_the_readme_works_on_the_same_file(
-    followed: Followed, follow: Follow, tmp_path: Path
-) -> None:
-    (section,) = re.findall(r"^## From a CSV of your own$(.*?)^## ", README, re.M | re.S)
-    (tmp_path / "customers.csv").write_bytes((followed.folder / "customers.csv").read_bytes())
-    said = follow(section, tmp_path)
+def test_the_section_of_the_readme_works_on_the_same_file(guide: Guide) -> None:
+    folder, said = guide("a CSV")
     assert "It predicts leaves" in said
-    assert lichen.open(tmp_path / "leaving").show("services.leaves")["serving"]["version"] == 1
+    assert lichen.open(folder / "leaving").show("services.leaves")["serving"]["version"] == 1
