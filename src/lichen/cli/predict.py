@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -10,6 +11,7 @@ from cyclopts import Parameter
 from lichen.cli import Misuse
 from lichen.cli.options import USUAL, Options, ServiceName, moment
 from lichen.cli.page import emit, table
+from lichen.cli.query import cell
 
 
 def predict(
@@ -62,11 +64,17 @@ def predict(
 def _tell(answers: list[dict[str, Any]]) -> None:
     for answer in answers:
         if "error" in answer:
-            print(f"{answer['key']}: {answer['error']}")
+            print(f"{answer['key']}: {_why_not(answer['error'])}")
     good = [answer for answer in answers if "error" not in answer]
     heads = ("key", "value", "probability", "model_version", "at", "prediction_id")
     if good:
-        table(heads, [[str(_cell(answer, head)) for head in heads] for answer in good])
+        table(heads, [[cell(_cell(answer, head)) for head in heads] for answer in good])
+
+
+def _why_not(error: Mapping[str, Any]) -> str:
+    at, place = error.get("at"), error.get("field")
+    places = (f" (asked at {at})" if at else "") + (f" ({place})" if place else "")
+    return f"{error['what']}{places}"
 
 
 def _cell(answer: dict[str, Any], head: str) -> object:

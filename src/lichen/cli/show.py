@@ -138,13 +138,14 @@ def _head(told: Mapping[str, Any]) -> None:
 
 def _lines(lines: Mapping[str, Any]) -> None:
     for name, value in lines.items():
-        if value not in (None, "", [], {}):
-            print(f"  {name:<14} {_words(value)}")
+        if words := _words(value):
+            print(f"  {name:<14} {words}")
 
 
 def _words(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{k} {_words(v)}" for k, v in value.items() if v is not None)
+        said = {k: _words(v) for k, v in value.items() if v is not False}
+        return ", ".join(f"{name} {words}" for name, words in said.items() if words)
     if isinstance(value, list | tuple):
         return ", ".join(map(_words, value))
     return cell(value)

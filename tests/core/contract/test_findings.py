@@ -63,7 +63,7 @@ CASES = [
      "c z: not in known.k"),
     ("logicalType: integer, quality: [{name: q, type: custom, engine: lichen, "
      "implementation: c > 1}]", "1, 2, null",
-     "quarantine tables.planes c.q: 1 of 3 rows: not c > 1", "c 1: not c > 1"),
+     "quarantine tables.planes c.q: 1 of 3 rows: breaks c > 1", "c 1: breaks c > 1"),
     ("logicalType: string, relationships: [{to: known.k}]", "'k', 'z', 'y'",
      "warn       tables.planes c.reference: 2 of 3 rows: c is not in known.k", None),
     ("logicalType: string, quality: [{metric: nullValues, mustBeLessThan: 50, unit: percent}]",

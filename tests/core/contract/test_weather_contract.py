@@ -95,7 +95,7 @@ def test_from_the_file_to_the_findings(
         "quarantine tables.weather_hourly visib.not_null: 1 of 5 rows: visib is missing",
         "quarantine tables.weather_hourly primary_key.unique: 1 of 5 rows: "
         "origin, observed_at repeats an earlier row's",
-        "quarantine tables.weather_hourly gust: 1 of 5 rows: not wind_gust >= wind_speed",
+        "quarantine tables.weather_hourly gust: 1 of 5 rows: breaks wind_gust >= wind_speed",
         "warn       tables.weather_hourly three_airports: the query is 4; must be 3",
         "block      tables.weather_hourly observed_at.freshness: "
         "the newest observed_at is 7 h 30 min old; allowed is 6 h",
@@ -103,7 +103,7 @@ def test_from_the_file_to_the_findings(
     verdicts = duck.execute(text(compile_verdicts(contract, rows, refs=refs))).fetchall()
     assert sorted(verdicts) == [
         (1, "wind_speed.range", "wind_speed is 1048.36058, not at least 0 and at most 200"),
-        (2, "gust", "wind_gust 3.0, wind_speed 8.05546: not wind_gust >= wind_speed"),
+        (2, "gust", "wind_gust 3.0, wind_speed 8.05546: breaks wind_gust >= wind_speed"),
         (2, "temp.type", "temp is '270F', which is no DOUBLE"),
         (2, "wind_dir.type", "wind_dir is '27.5', which is no BIGINT"),
         (

@@ -73,7 +73,7 @@ def reason(rule: Rule, contract: Contract) -> exp.Expr:
             return _said(values, f": {allowed(rule)}")
         case "row_sql":
             read = sorted({c.name for c in (rule.sql or exp.null()).find_all(exp.Column)})
-            return _said(_values(tuple(read)), f": not {allowed(rule)}")
+            return _said(_values(tuple(read)), f": breaks {allowed(rule)}")
         case _:
             return _said(f"{name} is ", _short(column), f", not {allowed(rule)}")
 

@@ -257,7 +257,7 @@ def _breach(rule: Rule, names: str) -> str:
         case "length":
             return f"the length of {names} is not {allowed(rule)}"
         case "row_sql":
-            return f"not {allowed(rule)}"
+            return f"breaks {allowed(rule)}"
         case _:
             return f"{names} is not {allowed(rule)}"
 

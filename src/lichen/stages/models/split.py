@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lichen.core.errors import ModelError
+from lichen.core.time import iso, short
 from lichen.stages.models.data import TrainingSet, moment, utc
 
 if TYPE_CHECKING:
@@ -126,11 +127,16 @@ def _check(parts: Split, holdout: timedelta | float) -> None:
     for name, part in (("training", parts.training), ("holdout", parts.holdout)):
         if not len(part):
             raise ModelError(
-                f"no labelled row is left for the {name} part (holdout {holdout}, "
-                f"cutoff {parts.cutoff}, {parts.unlabelled} rows without a known label)",
+                f"no labelled row is left for the {name} part (holdout {_said(holdout)}, "
+                f"cutoff {iso(parts.cutoff) if parts.cutoff else 'none'}, "
+                f"{parts.unlabelled:,} rows without a known label)",
                 hint="choose another `holdout`, or wait for labels; rows that arrive after their "
                 "own `predict_at` are not asked: a source declares history with `backfill_until`",
             )
+
+
+def _said(holdout: timedelta | float) -> str:
+    return short(holdout) if isinstance(holdout, timedelta) else f"{holdout:g}"
 
 
 def _expanding(data: TrainingSet) -> tuple[Fold, ...]:
