@@ -34,7 +34,7 @@ from lichen.stages.services.spec import Service, read_service
 from lichen.stages.services.tables import columns_of
 from lichen.stages.sources.spec import Source, read_source
 from lichen.stages.tables.function import Function
-from lichen.stages.tables.spec import Table, read_table, read_table_function
+from lichen.stages.tables.spec import Table, keyed, read_table, read_table_function
 from lichen.target import TargetSettings, read_targets
 
 
@@ -334,13 +334,14 @@ def _check(node: Node, schema: _Schema, columns: Mapping[Name, tuple[str, ...]])
             if function is None:
                 select = _resolved(node, schema)
             else:
-                found = (schema.find(name, node.where) for name in function.inputs)
-                function = dataclasses.replace(function, inputs=tuple(found))
+                inputs = (schema.find(name, node.where) for name in function.inputs)
+                function = dataclasses.replace(function, inputs=tuple(inputs))
             refuse_columns(node.key, select.named_selects, "key", _at(node, "key"))
             if node.contract:
                 check_columns(node.contract, select.named_selects)
             static = _static(node, select, schema)
-            return dataclasses.replace(node, select=select, function=function, static=static)
+            found = dataclasses.replace(node, select=select, function=function, static=static)
+            return keyed(found)
         case Features():
             return _check_features(node, schema)
         case Outcome():

@@ -96,6 +96,7 @@ class Reader:
     normal: Normal = settled
     said: list[str] = field(default_factory=list)
     _above: str = ""
+    _olds: set[Path] = field(default_factory=set)
     _failed: str | None = None
     _serving: subprocess.Popen[str] | None = None
     _url: str = ""
@@ -123,7 +124,7 @@ class Reader:
         elif block.text.startswith("lichen serve"):
             self._serve(block.text)
         else:
-            self._above = ""
+            self._above, self._olds = "", {*self.folder.rglob("*.old")}
             for command in block.text.splitlines():
                 self._do(command)
 
@@ -141,8 +142,8 @@ class Reader:
         assert shows(shown, self._above, self.normal), f"{shown}\nis not in\n{self._above}"
         if self._failed is not None:
             self._failed = None
-            for old in self.folder.rglob("*.old"):
-                old.replace(old.with_suffix(""))
+            for edited in {*self.folder.rglob("*.old")} - self._olds:
+                edited.replace(edited.with_suffix(""))
 
     def _do(self, command: str) -> None:
         self.concluded()

@@ -34,7 +34,7 @@ def _report(rows: Rows, learners: Mapping[str, Learner], task: Task) -> Report:
     recipe = Auto(budget=timedelta(minutes=5), trials=1)
     training = train_auto(parts.training, recipe, metric, learners, Tpe)
     plain = train_plain(parts.training, metric, learners["linear"])
-    by = slice_columns(parts.holdout.frame, ["place"])
+    by = slice_columns(parts.holdout, ["place"])
     return report(Subject("models.m", "outcomes.o", NOW), parts, training, plain, metric, by)
 
 
@@ -123,9 +123,16 @@ def test_very_many_slices_end_in_one_of_all_others() -> None:
 )
 def test_a_slice_must_name_one_column(name: str, says: str) -> None:
     frame = pd.DataFrame({"a__place": [1], "a__twice": [1], "b__twice": [1]})
+    data = TrainingSet(frame, pd.Series([1]), pd.Series(["k"]))
     with pytest.raises(ModelError, match=says):
-        slice_columns(frame, [name])
-    assert list(slice_columns(frame, ["place", "b__twice"])) == ["place", "b__twice"]
+        slice_columns(data, [name])
+    assert list(slice_columns(data, ["place", "b__twice"])) == ["place", "b__twice"]
+
+
+def test_a_slice_of_the_outcome_needs_no_feature_and_comes_first() -> None:
+    frame, beside = pd.DataFrame({"a__place": [1, 2]}), pd.DataFrame({"place": [7, 8]})
+    data = TrainingSet(frame, pd.Series([1, 0]), pd.Series(["k", "l"]), beside=beside)
+    assert [*slice_columns(data.rows(np.array([1])), ["place"])["place"]] == [8]
 
 
 def test_reliability_says_what_came_true() -> None:

@@ -53,7 +53,8 @@ class TrainingSet:
 
     `frame` has the columns `features__column`. `at` is the moment of each question (UTC), None
     for data without time; `group` names the cluster of rows that share their luck (a day), None
-    where rows are independent; `label_known_at` says when each label became known.
+    where rows are independent; `label_known_at` says when each label became known. `beside` has
+    columns of the outcome by which metrics are told, and which no model is shown.
     """
 
     frame: pd.DataFrame
@@ -62,6 +63,7 @@ class TrainingSet:
     at: pd.Series[Any] | None = None
     group: pd.Series[Any] | None = None
     label_known_at: pd.Series[Any] | None = None
+    beside: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -80,6 +82,7 @@ class TrainingSet:
             taken(self.at),
             taken(self.group),
             taken(self.label_known_at),
+            None if self.beside is None else self.beside.iloc[places].reset_index(drop=True),
         )
 
     def coded(self, answers: Answers) -> TrainingSet:

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from lichen.core.errors import ModelError
+from lichen.stages.models.data import TrainingSet
 from lichen.stages.models.interval import Measured, measure
 from lichen.stages.models.metric import Metric, Task, metrics_for
 from lichen.stages.models.score import score
@@ -80,12 +81,20 @@ def slices(
     ]
 
 
-def slice_columns(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, pd.Series[Any]]:
-    """Return the columns that slices name: exactly, or as the `column` of one `features__column`.
+def slice_columns(data: TrainingSet, names: Sequence[str]) -> dict[str, pd.Series[Any]]:
+    """Return the columns that slices name: the outcome's own, or else the features'.
 
-    Raises ModelError for a name that fits none or more than one.
+    Of features it is the column of that name, or the `column` of one `features__column`. Raises
+    ModelError for a name that fits none or more than one.
     """
-    return {name: frame[_the_column(frame, name)] for name in names}
+    frame, beside = data.frame, data.beside
+    own = () if beside is None else tuple(map(str, beside.columns))
+    return {
+        name: beside[name]
+        if beside is not None and name in own
+        else frame[_the_column(frame, name)]
+        for name in names
+    }
 
 
 def reliability(label: Floats, predicted: Floats, bins: int = 10) -> list[Bin]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -96,7 +96,7 @@ def learned(
     linear, classes = learners.candidates["linear"], answers.classes
     plain = train_plain(parts.training, metric, linear, classes=classes, seed=model.seed)
     progress(f"judging on {len(parts.holdout):,} rows")
-    sliced = slice_columns(parts.holdout.frame, model.slices)
+    sliced = slice_columns(parts.holdout, model.slices)
     subject = Subject(model.name.name, inquiry.outcome.name.name, now, model.seed)
     return training, report(subject, parts, training, plain, metric, sliced)
 
@@ -129,16 +129,21 @@ def read_rows(
     """Return the rows of `training_rows` from a shelf, read anew."""
     query = asked(inquiry, shelf, now, since=since)
     own = ("_key", "_at", "_label", "_label_known_at")
-    kept = [c for c in query.named_selects if c in own or ("__" in c and not c.startswith("_"))]
+    beside = [c for c in query.named_selects if c in inquiry.model.slices]
+    kept = [c for c in query.named_selects if c in (*own, *beside) or _is_answer(c)]
     # In one order whatever the engine's threads do, so that the same rows give the same model.
     rows = exp.select(*map(col, kept)).from_(query.subquery("asked")).order_by("_at", "_key")
     frame = engine.frame(rows, relations_of(inquiry, shelf))
-    return as_training_set(frame, timed=inquiry.outcome.predict_at is not None)
+    return as_training_set(frame, beside, timed=inquiry.outcome.predict_at is not None)
 
 
-def as_training_set(frame: pd.DataFrame, *, timed: bool) -> TrainingSet:
-    """Return a frame of `asked` as a training set."""
-    columns = [c for c in frame.columns if "__" in str(c) and not str(c).startswith("_")]
+def _is_answer(column: str) -> bool:
+    return "__" in column and not column.startswith("_")
+
+
+def as_training_set(frame: pd.DataFrame, beside: Sequence[str], *, timed: bool) -> TrainingSet:
+    """Return a frame of `asked` as a training set; `beside` are columns that no model is shown."""
+    columns = [c for c in frame.columns if _is_answer(str(c)) and c not in beside]
     at = frame["_at"] if timed else None
     return TrainingSet(
         frame=frame[columns],
@@ -147,6 +152,7 @@ def as_training_set(frame: pd.DataFrame, *, timed: bool) -> TrainingSet:
         at=at,
         group=at.dt.strftime("%Y-%m-%d") if at is not None else None,
         label_known_at=frame["_label_known_at"] if timed else None,
+        beside=frame[[*beside]] if beside else None,
     )
 
 

@@ -124,3 +124,34 @@ def table_of(
         lines=found.lines,
         function=function,
     )
+
+
+def keyed(table: Table) -> Table:
+    """Return the table; raises TableError where nothing tells its rows apart."""
+    if table.function is None and table.at_once():
+        key_at_once(table)
+    return table
+
+
+def key_at_once(table: Table) -> tuple[str, ...]:
+    """Return the key of a SELECT that is computed at once: declared, or that of its groups.
+
+    >>> from lichen.core.sql import parse_select
+    >>> found = parse_select("select shop, sum(x) from t group by shop", Path("a.sql"))
+    >>> key_at_once(Table(Name.parse("tables.a"), Where(Path("a.sql")), found, ""))
+    ('shop',)
+    """
+    if key := table.key or _grouped_by(table.select):
+        return key
+    raise TableError(
+        "a table that aggregates, or reads through another SELECT, needs a key",
+        where=table.where,
+        hint="put `key: COLUMN` into the comment that opens the file",
+    )
+
+
+def _grouped_by(select: exp.Select) -> tuple[str, ...]:
+    group = select.args.get("group")
+    told = [text.sql() for text in group.expressions] if group else []
+    names = [p.alias_or_name for p in select.expressions if p.unalias().sql() in told]
+    return tuple(names) if len(names) == len(told) else ()

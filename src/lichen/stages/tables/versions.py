@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from lichen.core.derive import derive, is_nested
-from lichen.core.errors import TableError
 from lichen.core.sql import col, lit, rel, tables_in
 from lichen.core.versions import WITHIN, as_versions, current, key_text, of_keys, ordered
-from lichen.stages.tables.spec import Table
+from lichen.stages.tables.spec import Table, key_at_once
 
 OWN = ("_key", "_known_at", "_arrived_at", "_deleted", "_from")
 Inputs = Mapping[str, exp.Query]
@@ -172,13 +171,7 @@ def _at_now(table: Table, inputs: Inputs, now: exp.Expr) -> exp.Select:
     for read in list(tables_in(select)):
         aliases.append(read.alias_or_name)
         read.replace(current(inputs[read.name], now.copy()).subquery(read.alias_or_name))
-    key = table.key or _grouped_by(select)
-    if not key:
-        raise TableError(
-            "a table that aggregates, or reads through another SELECT, needs a key",
-            where=table.where,
-            hint="put `key: COLUMN` into the comment that opens the file",
-        )
+    key = key_at_once(table)
     # A group is known once the newest row in it is; without groups nothing finer is derivable.
     # An inner SELECT does not hand on when its rows became known.
     grouped = select.args.get("group") and not select.args.get("distinct")
@@ -196,10 +189,3 @@ def _plain(rows: exp.Select) -> exp.Select:
 
 # Rows that are made at once do not say what they were made of.
 _NOWHERE = exp.cast(exp.null(), "bigint[]", dialect="duckdb")
-
-
-def _grouped_by(select: exp.Select) -> tuple[str, ...]:
-    group = select.args.get("group")
-    told = [text.sql() for text in group.expressions] if group else []
-    names = [p.alias_or_name for p in select.expressions if p.unalias().sql() in told]
-    return tuple(names) if len(names) == len(told) else ()
