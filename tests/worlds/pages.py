@@ -34,6 +34,10 @@ _ID = re.compile(r"\b[0-9a-f]{32}\b")
 Normal = Callable[[str], str]
 
 
+def _as_it_is(folder: Path) -> None:
+    """Leave the folder alone."""
+
+
 @dataclass(frozen=True)
 class Block:
     """A fenced block; `path` is the last file that the words before it name."""
@@ -88,12 +92,15 @@ class Reader:
     """Someone who does what a page says, in a folder, and remembers what was printed.
 
     `ID` on the page is the last prediction id that was printed. What serves goes on in the
-    background, on a free port, until `leave`.
+    background, on a free port, until `leave`. Packages below `packages` are found before others;
+    `eased` may make the folder's work lighter after each command.
     """
 
     folder: Path
     tools: Path
     normal: Normal = settled
+    packages: Path | None = None
+    eased: Callable[[Path], None] = _as_it_is
     said: list[str] = field(default_factory=list)
     _above: str = ""
     _olds: set[Path] = field(default_factory=set)
@@ -127,6 +134,7 @@ class Reader:
             self._above, self._olds = "", {*self.folder.rglob("*.old")}
             for command in block.text.splitlines():
                 self._do(command)
+                self.eased(self.folder)
 
     def concluded(self) -> None:
         """Make sure that nothing failed without the page saying so."""
@@ -162,9 +170,13 @@ class Reader:
 
     def _call(self, words: list[str]) -> tuple[int, str]:
         """Run a verb in this process: the start of another one for each would take too long."""
-        out = io.StringIO()
-        with chdir(self.folder), redirect_stdout(out), redirect_stderr(out):
-            code = main(words)
+        out, before = io.StringIO(), [*sys.path]
+        sys.path[:0] = [str(self.packages)] if self.packages is not None else []
+        try:
+            with chdir(self.folder), redirect_stdout(out), redirect_stderr(out):
+                code = main(words)
+        finally:
+            sys.path[:] = before
         return code, out.getvalue()
 
     def _type(self, command: str) -> tuple[int, str]:

@@ -105,7 +105,10 @@ def _tell(found: dict[str, Any], *, sql: bool) -> None:
         if sql and (text := (each["definition"] or {}).get("sql")):
             print(f"\n{each['node']}, from {right} to {left}:")
             print("\n".join(f"  {line}" for line in text))
-    print(f"\n{counted(len(apart), 'node')} differ, {alike} are the same")
+    verb = "differs" if len(apart) == 1 else "differ"
+    print(
+        f"\n{counted(len(apart), 'node')} {verb}, {alike} {'is' if alike == 1 else 'are'} the same"
+    )
 
 
 def _definition(each: dict[str, Any], left: str, right: str) -> str:

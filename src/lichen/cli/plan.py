@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from lichen.cli.mistakes import nearby
 from lichen.cli.options import USUAL, From, Full, Node, Now, Options, To, moment, stretch
 from lichen.cli.page import EMPTY, counted, emit, some, table
 
@@ -44,7 +45,7 @@ def plan(
         print(f"nothing to do as of {iso(clock)}" if loop.project.nodes else EMPTY)
         return 0
     print(f"{counted(len(steps), 'step')} due as of {iso(clock)}\n")
-    rows = [(s.__struct_config__.tag, s.node, s.reason, touched(s)) for s in steps]
+    rows = [(s.__struct_config__.tag, s.node, nearby(s.reason), touched(s)) for s in steps]
     table(("step", "node", "why", "downstream"), [tuple(map(str, r)) for r in rows], wide="why")
     words = [*nodes, *(["--full"] if full else [])]
     words += ["--from", begin] if begin else []

@@ -16,6 +16,13 @@ from lichen.cli.query import cell
 if TYPE_CHECKING:
     from lichen.core.time import Instant
 
+NO_ROWS = {
+    "features": "they answer questions; in Python project.training_set(MODEL) has all answers",
+    "outcomes": "in Python project.table(OUTCOME) computes them, with their labels",
+    "models": "in Python project.training_set(MODEL) has those that it learns from",
+    "services": "ask predictions.SERVICE or feedback.SERVICE",
+}
+
 
 def show(
     node: Node | None = None,
@@ -76,6 +83,8 @@ def show(
         "outcomes": _question,
     }
     sections.get(told["kind"], _data)(told)
+    if rows and told["kind"] in NO_ROWS:
+        print(f"\nno rows are stored: {NO_ROWS[told['kind']]}")
     _attempt(told)
     return 0
 

@@ -160,8 +160,11 @@ def _rows(rows: Sequence[Told]) -> Iterator[tuple[str, str]]:
 def _files(files: Sequence[Told]) -> Iterator[tuple[str, str]]:
     for each in files[:MOST]:
         rows = f"{counted(each['rows'], 'row')} of " if "rows" in each else ""
-        landed = f"landed {each['landed']['now']}"
-        yield CALM, f"{rows}{each['path']}, sha256 {str(each['sha256'])[:12]}, {landed}"
+        now = each["landed"]["now"]
+        if each["sha256"] is None:
+            yield CALM, f"{rows}{each['path']}, written again {now}: {each.get('reason')}"
+        else:
+            yield CALM, f"{rows}{each['path']}, sha256 {each['sha256'][:12]}, landed {now}"
     if len(files) > MOST:
         yield CALM, f"… and {counted(len(files) - MOST, 'more file')}"
 

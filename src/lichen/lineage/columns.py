@@ -83,7 +83,7 @@ class _Lineage:
         told = {
             "column": found.name,
             "type": found.type,
-            "description": found.description or None,
+            "description": found.description.strip() or None,
             "contract": _near(source.contract.path, self.project),
         }
         return Origin(str(source.name), None, (), told)
@@ -137,7 +137,7 @@ class _Lineage:
         contract = getattr(self.project.nodes.get(name), "contract", None)
         for promised in contract.columns if contract else ():
             if promised.name.lower() == column.lower():
-                return {"type": promised.type, "description": promised.description or None}
+                return {"type": promised.type, "description": promised.description.strip() or None}
         return {}
 
     def _of_features(self, node: Features, written: str) -> Origin:

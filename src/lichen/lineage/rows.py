@@ -56,6 +56,8 @@ def files_of(archive: Archive, record: Record, rows: Sequence[Row]) -> list[dict
         landing = archive.record(record.node, sequence)
         seen = {f["path"]: f["sha256"] for f in landing.body.get("files", ())}
         told = {"path": path, "sha256": seen.get(str(path)), "rows": count}
+        if path and str(path) not in seen:  # written again, with no file to read: it was released
+            told["reason"] = landing.body.get("reason")
         files.append({**told, "landed": landed(landing)})
     return files
 
