@@ -10,4 +10,4 @@ from lichen import auto, model
 )
 def late(schedule, weather, plane, airport_load, carrier):
     """Will this flight arrive more than 15 minutes late?"""
-    return auto(budget="15s")
+    return auto(budget="10s")
