@@ -16,7 +16,7 @@ from lichen.ports.facts import Facts
 if __name__ == "__main__":
     loop, now = open_loop(sys.argv[1]), instant("2026-01-18")
     state = loop.state()
-    world = observe(loop.project, state, now, loop.folder, None)
+    world = observe(loop.project, state, now, loop.folder)
     facts = Facts(state, "", world.files, world.logs)
     took = []
     for _ in range(21):
