@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -44,29 +43,45 @@ def turns(
 
 
 def run(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Run:
-    """Run a command to its end; returns `wall`, `cpu` (s), `peak` (MB) and what it printed as JSON.
+    """Run a program, by its path, to its end; returns its cost and what it printed as JSON.
 
+    The cost is `wall`, `cpu` (both s) and `peak` (MB).
     CPU covers the process and all descendants that it waited for; peak is the resident memory of
     the largest single one of them. Raises CommandFailed with the end of what it said.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=folder, env=dict(environ), stdout=out, stderr=err, stdin=subprocess.DEVNULL
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - started
-        process.returncode = os.waitstatus_to_exitcode(status)
+        with tempfile.NamedTemporaryFile("r") as told:
+            started = subprocess.run(
+                [sys.executable, "-ISc", _ACCOUNTED, told.name, *command],
+                cwd=folder,
+                env=dict(environ),
+                stdout=out,
+                stderr=err,
+                stdin=subprocess.DEVNULL,
+                check=False,
+            )
+            code, wall, cpu, peak = json.load(told) if not started.returncode else (127, 0, 0, 0)
         out.seek(0)
         said = out.read().decode(errors="replace")
-        if process.returncode:
+        if code:
             err.seek(0)
             end = (said + err.read().decode(errors="replace"))[-3000:]
-            raise CommandFailed(f"{' '.join(command)}\nended with {process.returncode}:\n{end}")
-    cpu, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / (1024 if _LINUX else 1024**2)
-    return {"wall": wall, "cpu": cpu, "peak": peak, **printed(said)}
+            raise CommandFailed(f"{' '.join(command)}\nended with {code}:\n{end}")
+    return {"wall": wall, "cpu": cpu, "peak": peak / (1024 if _LINUX else 1024**2), **printed(said)}
 
 
+# A process takes over, as its own peak, what its parent held when it was started. So a small
+# process of its own starts the command, and reads the accounts.
+_ACCOUNTED = """
+import json, os, sys, time
+told, program, *words = sys.argv[1:]
+started = time.perf_counter()
+_, status, used = os.wait4(os.posix_spawn(program, [program, *words], os.environ), 0)
+wall = time.perf_counter() - started
+code = os.waitstatus_to_exitcode(status)
+with open(told, "w") as file:
+    json.dump([code, wall, used.ru_utime + used.ru_stime, used.ru_maxrss], file)
+"""
 _LINUX = sys.platform != "darwin"
 
 

@@ -139,6 +139,13 @@ def test_cpu_counts_what_a_command_starts(tmp_path: Path) -> None:
     assert float(str(run["cpu"])) >= 0.3
 
 
+def test_peak_is_the_commands_own_however_much_the_harness_holds(tmp_path: Path) -> None:
+    held = bytearray(b"x" * 300_000_000)
+    run = measure.run([sys.executable, "-c", "pass"], tmp_path, {})
+    assert len(held) == 300_000_000
+    assert 5 < float(str(run["peak"])) < 100
+
+
 def test_every_area_that_there_is_can_be_read() -> None:
     from bench.loop.area import AREA
 
