@@ -15,6 +15,7 @@ import pytest
 from lichen.core.names import Name
 from lichen.core.steps import AnyStep, Build, Drain, Land, Publish, signature
 from lichen.core.time import instant
+from lichen.loop import open_loop
 from lichen.observe import observe
 from lichen.planner import plan
 from lichen.ports.facts import Facts, Observed
@@ -113,7 +114,7 @@ Told = tuple[str, str, str]
 
 def facts_of(root: Path, state: State) -> tuple[Project, Facts]:
     project = read_project(root)
-    world = observe(project, state, NOW, root / ".lichen/dev")
+    world = observe(project, state, NOW, root / ".lichen/dev", open_loop(root)._connect)
     return project, Facts(state, "this run", world.files, world.logs)
 
 

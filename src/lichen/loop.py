@@ -7,8 +7,9 @@ import threading
 import time
 import traceback
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from lichen.adoption import adopt
 from lichen.branch import as_published, begin
 from lichen.core.errors import LedgerError, LichenError, ProjectError, Where
 from lichen.core.names import Kind, Name
+from lichen.core.secrets import resolved
 from lichen.core.sql import Prepared
 from lichen.core.steps import (
     Adopt,
@@ -43,6 +45,7 @@ from lichen.ports.engine import Engine
 from lichen.ports.facts import Facts, Observed
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Record, State
+from lichen.ports.source import Connector, Outside, Stream
 from lichen.project import Project
 from lichen.selection import Selection, Span, select
 from lichen.stages.context import Context, Shelf
@@ -50,8 +53,16 @@ from lichen.stages.features.spec import Features
 from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.spec import Outcome
 from lichen.stages.services.spec import Service
+from lichen.stages.sources.spec import Source
 from lichen.target import Place, place_of, secret
-from lichen.wiring import open_engine, open_lake, open_learners, open_ledger, read_state
+from lichen.wiring import (
+    open_connector,
+    open_engine,
+    open_lake,
+    open_learners,
+    open_ledger,
+    read_state,
+)
 
 if TYPE_CHECKING:  # what looks at data is imported when it looks: plans start fast
     from lichen.readers.quarantine import Asked
@@ -84,6 +95,7 @@ class Loop:
     _parts: dict[str, Any] = field(default_factory=dict)
     _memo: dict[tuple[object, ...], Prepared] = field(default_factory=dict)
     _kept: dict[tuple[object, ...], Any] = field(default_factory=dict)
+    _open: dict[str, Connector] = field(default_factory=dict)
     _watch: Watch = field(default_factory=Watch)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -137,7 +149,8 @@ class Loop:
         """
         chosen, state = select(self.project, nodes, full=full, span=span), self.state(now)
         now = _clock(state, now)
-        world = self._world(state, now, chosen)
+        with self._connected():
+            world = self._world(state, now, chosen)
         steps = plan(self.project, self._facts(state, "", world, now, chosen), now, chosen)
         refuse_waiting(self.project, chosen, state, steps)
         return steps
@@ -151,6 +164,18 @@ class Loop:
         span: Span | None = None,
     ) -> tuple[Event, ...]:
         """Do what `plan` shows; returns what came of each step, in the order of their ends."""
+        with self._connected():
+            return self._run(nodes, now, report, full=full, span=span)
+
+    def _run(
+        self,
+        nodes: Sequence[str],
+        now: Instant | None,
+        report: Report,
+        *,
+        full: bool,
+        span: Span | None,
+    ) -> tuple[Event, ...]:
         chosen = select(self.project, nodes, full=full, span=span)
         self.begin(now)
         state = self.ledger.state()
@@ -279,11 +304,41 @@ class Loop:
         return self._pinned(self.state())
 
     def _world(self, state: State, now: Instant, chosen: Selection) -> World:
-        world = observe(self.project, state, now, self.folder, chosen)
+        world = observe(self.project, state, now, self.folder, self._connect, chosen)
         if chosen.span is not None:
             shelf = Shelf(state.done, self.lake)
             look_within(self.project, shelf, chosen, self.engine, world)
         return world
+
+    def _connect(self, source: Source) -> Connector:
+        """Return what reads a source. It stays open, so that what it read can be acknowledged."""
+        node = str(source.name)
+        with self._lock:
+            if node not in self._open:
+                self._open[node] = open_connector(source, self._outside(source))
+            return self._open[node]
+
+    def _outside(self, source: Source) -> Outside:
+        named = self.project.targets[self.target].secrets
+        return Outside(
+            node=str(source.name),
+            where=source.where,
+            root=self.project.root,
+            folder=self.folder,
+            target=self.target,
+            timeout=source.timeout,
+            secret=lambda reference: resolved(reference, self.project.root, named),
+        )
+
+    @contextmanager
+    def _connected(self) -> Iterator[None]:
+        """Close, in the end, the sources that were opened meanwhile."""
+        already = set(self._open)
+        try:
+            yield
+        finally:
+            for node in set(self._open) - already:
+                self._open.pop(node).close()
 
     def _pinned(self, state: State) -> dict[str, Record]:
         pins = state.publication.pins if state.publication else {}
@@ -306,7 +361,16 @@ class Loop:
         if any(model.retrain.looks for model in self.project.of(Model)):
             shelf, engine = Shelf(state.done, self.lake), lambda: self.engine
             seen = self._watch.models(self.project, shelf, now, chosen, self.inquiry, engine)
-        return Facts(state, run, world.files, world.logs, seen, world.within, world.trouble)
+        return Facts(
+            state,
+            run,
+            world.files,
+            world.logs,
+            seen,
+            world.within,
+            world.trouble,
+            world.marks,
+        )
 
     def _until_done(
         self, run: str, now: Instant, world: World, chosen: Selection, report: Report
@@ -348,6 +412,7 @@ class Loop:
             progress=lambda note: report(Event(step, note=note)),
             memo=self._memo,
             kept=self._kept,
+            connect=self._connect,
         )
         if isinstance(step, Adopt | Publish):  # the ledger's own work: an error ends the run
             result = self._interpret(step, run, context)
@@ -358,9 +423,22 @@ class Loop:
             intent = intents[0] if intents else self._intend(run, step, shelf, {}, {}, ())
             record = concluded(intent, result, seconds)
             self.ledger.conclude(record, landed(record))
+            if isinstance(step, Land) and step.mark is not None and isinstance(result, Done):
+                self._acknowledge(step, result, report)
         event = Event(step, result, seconds=seconds, run=run)
         report(event)
         return event
+
+    def _acknowledge(self, step: Land, landed: Done, report: Report) -> None:
+        """Tell a stream that what it gave is safe. Where it cannot be told now, it is next time."""
+        stream = self._open.get(step.node)
+        if not isinstance(stream, Stream) or landed.facts.get("cursor") is None:
+            return
+        try:
+            stream.acknowledge(landed.facts["cursor"])
+        except (LichenError, OSError) as error:
+            note = f"landed, but the source could not be told so: {error}"
+            report(Event(step, note=note))
 
     def _tried(self, step: AnyStep, run: str, context: Context) -> Result:
         try:

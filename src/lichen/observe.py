@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from lichen.core.errors import LichenError, SourceError
 from lichen.core.names import Name
 from lichen.core.pyrun import call
-from lichen.core.steps import Seen
+from lichen.core.steps import Mark, Seen
 from lichen.core.time import Instant
 from lichen.ports.engine import Engine
 from lichen.ports.facts import Observed
 from lichen.ports.ledger import State
+from lichen.ports.source import Connector, Files
 from lichen.project import Project
 from lichen.selection import EVERYTHING, Selection
 from lichen.stages.context import Shelf
@@ -24,7 +25,6 @@ from lichen.stages.services.log import log_sizes
 from lichen.stages.services.spec import Service
 from lichen.stages.sources.retry import attempted
 from lichen.stages.sources.spec import Source
-from lichen.wiring import open_connector
 
 if TYPE_CHECKING:
     from lichen.stages.models.ask import Inquiry
@@ -34,22 +34,28 @@ if TYPE_CHECKING:
 class World:
     """Listings by source and log sizes by service, as they were when the run looked.
 
-    `within` are the files with rows of the time that was asked for; `trouble` says why a source
-    could not be listed.
+    `marks` are how far the sources that are streams had come. `within` are the files with rows of
+    the time that was asked for; `trouble` says why a source could not be looked at.
     """
 
     files: dict[str, tuple[Seen, ...]] = field(default_factory=dict)
+    marks: dict[str, Mark] = field(default_factory=dict)
     logs: dict[str, dict[str, int]] = field(default_factory=dict)
     within: dict[str, frozenset[str]] = field(default_factory=dict)
     trouble: dict[str, str] = field(default_factory=dict)
 
 
 def observe(
-    project: Project, state: State, now: Instant, folder: Path, selection: Selection = EVERYTHING
+    project: Project,
+    state: State,
+    now: Instant,
+    folder: Path,
+    connect: Callable[[Source], Connector],
+    selection: Selection = EVERYTHING,
 ) -> World:
-    """Run what sources prepare, list what they hold, and measure the services' logs.
+    """Run what sources prepare, look at what they hold, and measure the services' logs.
 
-    A source that cannot be listed does not stop the others.
+    A source that cannot be looked at does not stop the others.
     """
     world = World()
     prepared: dict[Path, str | None] = {}
@@ -60,7 +66,7 @@ def observe(
         if path is not None and path not in prepared:
             prepared[path] = _trouble(partial(_prepare, source, project.root, now))
         trouble = prepared.get(path) if path is not None else None
-        trouble = trouble or _trouble(partial(_list, source, project.root, state, world))
+        trouble = trouble or _trouble(partial(_look, source, connect, state, world))
         if trouble is not None:
             world.trouble[str(source.name)] = trouble
     for service in project.of(Service):
@@ -83,20 +89,27 @@ def look_within(
         world.within[node] = frozenset(row["_file"] for row in rows)
 
 
-def _list(source: Source, root: Path, state: State, world: World) -> None:
-    known = state.files.get(str(source.name), {})
+def _look(
+    source: Source, connect: Callable[[Source], Connector], state: State, world: World
+) -> None:
+    node = str(source.name)
 
-    def listed() -> tuple[Seen, ...]:
-        return open_connector(source.connector).list(root, source.path, known)
+    def look() -> None:
+        match connect(source):
+            case Files() as files:
+                world.files[node] = files.list(state.files.get(node, {}))
+            case stream:
+                done = state.done.get(node)
+                world.marks[node] = stream.look(done.facts.get("cursor") if done else None)
 
     try:
-        world.files[str(source.name)] = attempted(listed, source.retries, lambda _: True)
+        attempted(look, source.retries, lambda _: True)
     except (LichenError, OSError) as error:
         if not isinstance(error, LichenError):
-            raise SourceError(f"its files cannot be listed: {error}", where=source.where) from error
+            raise SourceError(f"it cannot be looked at: {error}", where=source.where) from error
         raise SourceError(
             error.what,
-            where=source.where,
+            where=error.where or source.where,
             allowed=error.allowed,
             given=error.given,
             hint=error.hint,

@@ -33,7 +33,7 @@ def print_of(
     match node:
         case Source():
             known = normal(node.known_at) if node.known_at else ""
-            told = f"{node.key} {known} {node.backfill_until} {node.connector} {node.path}"
+            told = f"{node.key} {known} {node.backfill_until} {node.told()}"
             columns = node.contract.columns
             types = {c.name: digest(c.type, *sorted(c.missing)) for c in columns}
             return leaf(node.name, types, told)

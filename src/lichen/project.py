@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from sqlglot import exp
 
+from lichen.connectors import connector
 from lichen.core import graph
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.spec import names_read, rules_of
@@ -180,7 +181,7 @@ def _named_twice(path: Path, other: Node) -> ProjectError:
 def _read(kind: Kind, path: Path, name: Name, root: Path) -> tuple[Node, ...]:
     """Read the nodes of one file: a function that gives features is a table, too."""
     readers: dict[tuple[Kind, str], Callable[[], Node | tuple[Node, ...]]] = {
-        (Kind.source, ".yml"): lambda: read_source(path, name, root),
+        (Kind.source, ".yml"): lambda: read_source(path, name, root, connector),
         (Kind.table, ".sql"): lambda: read_table(path, name),
         (Kind.table, ".py"): lambda: read_table_function(path, name),
         (Kind.features, ".sql"): lambda: read_features(path, name),

@@ -11,12 +11,12 @@ from typing import Any
 
 import msgspec
 
-from lichen.core.errors import ProjectError, Where
+from lichen.core.errors import LichenError, ProjectError, Where
+from lichen.core.secrets import outright, resolved
 from lichen.core.settings import Lines, convert, line_of
 
 DEV = "dev"
 _MEMORY = re.compile(r"\d+(\.\d+)? ?[KMGT]i?B")
-_SECRET = re.compile(r"(env|file):(\S.*)")
 
 
 class EngineSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -142,7 +142,7 @@ def check_targets(targets: Targets, path: Path, lines: Lines) -> None:
             raise mistake(f"{name} begins, in a circle, from itself", f"{name}.from")
         _check_engine(settings.engine, name, mistake)
         for secret, reference in settings.secrets.items():
-            if not _SECRET.fullmatch(reference):  # the text is never told: it may be the secret
+            if not outright(reference):  # the text is never told: it may be the secret
                 raise mistake(
                     f"the secret {secret!r} is written out",
                     f"{name}.secrets.{secret}",
@@ -160,23 +160,11 @@ def secret(name: str, target: str, targets: Targets, root: Path) -> str:
         raise ProjectError(
             f"{target} has no secret {name!r}", where=where, allowed=sorted(known), given=name
         )
-    kind, _, rest = known[name].partition(":")
-    if kind == "env":
-        if rest not in os.environ:
-            raise ProjectError(
-                f"the secret {name!r} is to be in the environment variable {rest}, which is not "
-                "set",
-                where=where,
-            )
-        return os.environ[rest]
     try:
-        return (root / Path(rest).expanduser()).read_text("utf-8").rstrip("\n")
-    except OSError as error:
-        raise ProjectError(
-            f"the secret {name!r} is to be in the file {rest}, which cannot be read",
-            where=where,
-            hint=error.strerror,
-        ) from None
+        return resolved(known[name], root, known)
+    except LichenError as error:
+        what = error.what.replace("a secret", f"the secret {name!r}")
+        raise ProjectError(what, where=where, hint=error.hint) from None
 
 
 def _line(name: str, targets: Targets) -> list[str]:

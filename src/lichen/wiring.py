@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lichen.core.errors import SourceError
+from lichen.connectors import connector
 from lichen.ports.engine import Engine
 from lichen.ports.http import Server
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, State
 from lichen.ports.online import Online
-from lichen.ports.source import Connector
-from lichen.stages.sources.spec import CONNECTORS
+from lichen.ports.source import Connector, Outside
+from lichen.stages.sources.spec import Source
 from lichen.target import Place
 
 if TYPE_CHECKING:
@@ -53,13 +53,10 @@ def read_state(place: Place) -> State:
     return state_of(place.ledger)
 
 
-def open_connector(name: str) -> Connector:
-    """Return the connector that a source names."""
-    if name not in CONNECTORS:
-        raise SourceError(f"there is no connector {name!r}", allowed=CONNECTORS, given=name)
-    from lichen.adapters.files import Files
-
-    return Files()
+def open_connector(source: Source, outside: Outside) -> Connector:
+    """Return what reads a source; nothing is opened before it is asked."""
+    made: Connector = connector(source.settings.connector)(source.settings, outside)
+    return made
 
 
 def open_online() -> Online:

@@ -12,16 +12,18 @@ import pytest
 
 import lichen
 from lichen.cli import VERBS
+from lichen.connectors import OWN as OWN_CONNECTORS
+from lichen.connectors import connector
 from lichen.core.contract.breaks import RAW
 from lichen.core.contract.place import MISSING, SEVERITY
 from lichen.core.names import Kind
 from lichen.core.versions import OWN
+from lichen.ports.source import LimitSettings, Settings
 from lichen.project import ProjectSettings
 from lichen.stages.features.spec import FeaturesSettings
 from lichen.stages.models.metric import METRICS
 from lichen.stages.outcomes.spec import OutcomeSettings
 from lichen.stages.services.spec import ServiceSettings
-from lichen.stages.sources.spec import SourceSettings
 from lichen.stages.tables.spec import TableSettings
 from lichen.target import EngineSettings, TargetSettings
 from lichen.units.cases import CaseSettings, FileSettings
@@ -45,7 +47,7 @@ def _first_column(title: str) -> list[str]:
     ("title", "settings"),
     [
         ("lichen.yml", (ProjectSettings, TargetSettings, EngineSettings)),
-        ("Sources", (SourceSettings,)),
+        ("Sources", (Settings, LimitSettings)),
         ("Tables", (TableSettings,)),
         ("Features", (FeaturesSettings,)),
         ("Outcomes", (OutcomeSettings,)),
@@ -56,6 +58,16 @@ def _first_column(title: str) -> list[str]:
 def test_each_setting_is_told_once(title: str, settings: Sequence[type]) -> None:
     known = [f for struct in settings for f in struct.__struct_encode_fields__]  # type: ignore[attr-defined]
     assert sorted(_first_column(title)) == sorted(known)
+
+
+def test_each_setting_of_a_connector_is_told_once() -> None:
+    told = re.split(r"^### (.+)$", section("Connectors"), flags=re.MULTILINE)
+    tables = dict(zip(told[1::2], told[2::2], strict=True))
+    assert list(tables) == list(OWN_CONNECTORS)
+    for name, text in tables.items():
+        own = connector(name).Settings.__struct_encode_fields__
+        rows = re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)
+        assert sorted(rows) == sorted(set(own) - set(Settings.__struct_encode_fields__))
 
 
 def test_each_setting_of_a_model_is_told_once() -> None:

@@ -13,7 +13,7 @@ import duckdb
 from arro3.core import ChunkedArray, Table
 from sqlglot import exp
 
-from lichen.adapters import duckcsv
+from lichen.adapters import duckcsv, duckjson
 from lichen.core.errors import LakeError
 from lichen.core.sql import Prepared, col, lit, text
 from lichen.ports.durable import sync
@@ -135,6 +135,11 @@ class DuckDB:
                     path.unlink()
                 raise
         return Staged(path, rows, path.stat().st_size, columns)
+
+    def json(self, payloads: Any, columns: Sequence[str]) -> Records:
+        """Read each value of the column `_payload` as one JSON object, fields as text."""
+        with self._cursor({}) as cursor:
+            return duckjson.read(cursor, payloads, columns)
 
     def csv(self, path: Path, *, delimiter: str = ",") -> Records:
         """Read a CSV file with a header as text; an empty unquoted field is NULL."""

@@ -21,6 +21,17 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A point that a stream had reached when it was looked at; only its connector reads `until`.
+
+    `said` tells a person what there is to read, `gone` what can never be read again, if anything.
+    """
+
+    until: str
+    said: str
+    gone: str = ""
+
+
 class Input(msgspec.Struct, frozen=True, kw_only=True):
     """What a step reads of one node: a sequence that is there, or None for a predecessor's."""
 
@@ -76,19 +87,21 @@ class Step(msgspec.Struct, frozen=True, kw_only=True, tag_field="step"):
 
 
 class Land(Step, frozen=True, kw_only=True, tag="land"):
-    """Take new and changed files of a source in, as row versions."""
+    """Take what is new in a source in, as row versions: files, or what a stream holds to a mark."""
 
     sequence: int
     fingerprint: str
     rules: str
     new: tuple[Seen, ...] = ()
     changed: tuple[Seen, ...] = ()
+    since: str | None = None  # the cursor of a stream; None is its beginning
+    mark: Mark | None = None  # how far to read a stream; None where it is a set of files
     again: tuple[Seen, ...] = ()  # landed before and as they were, but read again
     lost: tuple[str, ...] = ()  # landed before and gone: replacing would lose their rows
     replace: bool = False  # the definition changed: take every file in again
     rejudge: bool = False  # the rules changed: judge what is there again
     requests: tuple[Request, ...] = ()  # what people asked of its quarantine
-    unlisted: str | None = None  # why its files could not be listed: the step fails with it
+    unlisted: str | None = None  # why it could not be looked at: the step fails with it
 
 
 class Build(Step, frozen=True, kw_only=True, tag="build"):

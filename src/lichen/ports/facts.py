@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from lichen.core.steps import AnyStep, Request, Seen, signature
+from lichen.core.steps import AnyStep, Mark, Request, Seen, signature
 from lichen.ports.ledger import Record, State
 
 S = TypeVar("S", bound=AnyStep)
@@ -38,7 +38,8 @@ class Observed(NamedTuple):
 class Facts:
     """What a plan may know. `run` is the run in progress, "" when nothing runs.
 
-    `files` are the listings of the sources that could be listed; `within` are, where a stretch of
+    `files` are the listings of the sources that could be listed, `marks` how far those that are
+    streams had come; `within` are, where a stretch of
     time was asked for, the paths whose rows lie in it; `trouble` says why a listing failed.
     """
 
@@ -49,6 +50,7 @@ class Facts:
     observed: Mapping[str, Observed] = field(default_factory=dict)
     within: Mapping[str, frozenset[str]] = field(default_factory=dict)
     trouble: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, Mark] = field(default_factory=dict)
 
     def done(self, node: str) -> Record | None:
         """Return the newest record of a node that came to something."""

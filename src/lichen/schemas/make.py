@@ -13,17 +13,18 @@ from typing import Any
 
 import msgspec
 
+from lichen.connectors import OWN, connector
+from lichen.ports.source import Settings
 from lichen.project import ProjectSettings
 from lichen.stages.features.spec import FeaturesSettings
 from lichen.stages.outcomes.spec import OutcomeSettings
 from lichen.stages.services.spec import ServiceSettings
-from lichen.stages.sources.spec import SourceSettings
 from lichen.stages.tables.spec import TableSettings
 from lichen.units.cases import CaseSettings, FileSettings
 
 SPECS: dict[str, tuple[type[msgspec.Struct], str]] = {  # and the heading in docs/words.md
     "project": (ProjectSettings, "lichen.yml"),
-    "sources": (SourceSettings, "Sources"),
+    "sources": (Settings, "Sources"),
     "tables": (TableSettings, "Tables"),
     "features": (FeaturesSettings, "Features"),
     "outcomes": (OutcomeSettings, "Outcomes"),
@@ -35,18 +36,38 @@ DRAFT = "http://json-schema.org/draft-07/schema#"  # what editors' YAML servers 
 
 def make(words: str) -> dict[str, dict[str, Any]]:
     """Return the schema of each kind; `words` is the text of docs/words.md."""
-    return {kind: _schema(spec, meanings(words, head)) for kind, (spec, head) in SPECS.items()}
+    made = {kind: _schema(spec, meanings(words, head)) for kind, (spec, head) in SPECS.items()}
+    return {**made, "sources": _sources(words)}
 
 
-def meanings(words: str, heading: str) -> dict[str, str]:
-    r"""Return what the tables below a heading say of each key.
+def meanings(words: str, heading: str, below: str | None = None) -> dict[str, str]:
+    r"""Return what the tables below a heading, and one below that, say of each key.
 
     >>> meanings("## Tables\n\n| key | means |\n|---|---|\n| `static` | a list |\n", "Tables")
     {'static': 'a list'}
     """
     parts = re.split(r"^## (.+)$", words, flags=re.MULTILINE)
     section = dict(zip(parts[1::2], parts[2::2], strict=True))[heading]
+    if below is not None:
+        parts = re.split(r"^### (.+)$", section, flags=re.MULTILINE)
+        section = dict(zip(parts[1::2], parts[2::2], strict=True))[below]
     return dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", section, re.MULTILINE))
+
+
+def _sources(words: str) -> dict[str, Any]:
+    """Return the schema of a source: that of its connector, each with what all of them may say."""
+    definitions: dict[str, Any] = {}
+    for name in OWN:
+        said = meanings(words, "Sources") | meanings(words, "Connectors", name)
+        own = _schema(connector(name).Settings, said)
+        definitions |= own.pop("definitions", {})
+        del own["$schema"]
+        own["properties"]["connector"] |= {"enum": [name]}
+        if name != "files":
+            own["required"] = sorted({*own.get("required", ()), "connector"})
+        definitions[name] = own
+    any_of = [{"$ref": f"#/definitions/{name}"} for name in OWN]
+    return {"$schema": DRAFT, "title": "Source", "anyOf": any_of, "definitions": definitions}
 
 
 def encoded(schema: Mapping[str, Any]) -> bytes:

@@ -16,6 +16,7 @@ from lichen.core.versions import stored
 from lichen.ports.engine import Engine, Scan
 from lichen.ports.lake import Column, Lake
 from lichen.ports.ledger import Record
+from lichen.ports.source import Connector
 
 
 def verdict_table(node: str) -> str:
@@ -126,6 +127,7 @@ class Context:
     folder: Path
     intend: Callable[[AnyStep, Mapping[str, Any], Mapping[str, Any], Sequence[str]], None]
     resolve: Callable[[str], str]  # a name in a contract's reference to a node's id
+    connect: Callable[[Any], Connector]  # to what reads a source
     progress: Callable[[str], None] = field(default=lambda _: None)
     memo: dict[tuple[object, ...], Prepared] = field(default_factory=dict)
     kept: dict[tuple[object, ...], Any] = field(default_factory=dict)  # the last training set

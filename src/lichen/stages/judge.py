@@ -49,13 +49,15 @@ def judge(
     everything: bool,
     copied: bool = False,
     unreadable: Unreadable = (),
+    placed: bool = False,
     read: Sequence[str] = (),
 ) -> Judgement:
     """Judge rows; `everything` says that they are all rows of the node, and not just new ones.
 
     The verdicts are then the whole of the node's verdicts, with the records that did not parse
     before, but for those of the files that were `read` again. `unreadable` holds, by file, those
-    that do not parse now: each becomes a verdict of its own, so that its bytes are kept. `copied`
+    that do not parse now: each becomes a verdict of its own, so that its bytes are kept; `placed`
+    says that the place of each is its own for good. `copied`
     says that the rows may hold some that were written because a person released others: these are
     withdrawn, for they are written anew.
     """
@@ -84,7 +86,8 @@ def judge(
     for index, (file, rejects) in enumerate(unreadable):
         relations[f"_unreadable_{index}"] = rejects
         found_here = _unreadable_rows(f"_unreadable_{index}", file, ctx)
-        parts.append(_not_yet_kept(found_here, node) if judged and not everything else found_here)
+        new = judged and not everything
+        parts.append(_not_yet_kept(found_here, node, placed=placed) if new else found_here)
     if unreadable:
         found = (*found, _unreadable_finding(node, sum(r.num_rows for _, r in unreadable)))
     return _judgement(found, parts, relations, node, ctx)
@@ -248,9 +251,13 @@ def _kept(node: str, read: Sequence[str] = ()) -> exp.Select:
     return kept.where(exp.not_(col("_file").isin(*map(lit, read)))) if read else kept
 
 
-def _not_yet_kept(rows: exp.Select, node: str) -> exp.Select:
-    """A file that is read again brings again what did not parse before."""
-    same = exp.and_(*(col(c, "u").eq(col(c, "k")) for c in ("_file", "raw")))
+def _not_yet_kept(rows: exp.Select, node: str, *, placed: bool) -> exp.Select:
+    """What is read again brings again what did not parse before.
+
+    A line of a file may have moved meanwhile; a record of a stream has its place for good.
+    """
+    names = ("_file", "_line", "raw") if placed else ("_file", "raw")
+    same = exp.and_(*(col(c, "u").eq(col(c, "k")) for c in names))
     return (
         exp.select(*(col(c.name, "u") for c in VERDICTS))
         .from_(rows.subquery("u"))

@@ -69,7 +69,7 @@ def test_the_last_good_version_stays_and_is_told_as_stale(project: SmallProject)
     loop = project.loop()
     (step, *_) = loop.plan(now=instant("2020-01-02"))
     assert step.reason == (
-        f"its files could not be listed: {project.root}/prepare.py:8: prepare did not finish: "
+        f"it could not be looked at: {project.root}/prepare.py:8: prepare did not finish: "
         "OSError: the exchange is down"
     )
     project.run("2020-01-02")
@@ -77,7 +77,7 @@ def test_the_last_good_version_stays_and_is_told_as_stale(project: SmallProject)
     assert project.loop().show("sources.s")["state"] == "stale"
     project.write("prepare.py", FLAKY.format(good=1))
     (event, _) = project.run("2020-01-03")
-    assert event.step.reason == "its files can be listed again"
+    assert event.step.reason == "it can be looked at again"
     assert project.loop().show("sources.s")["state"] == "current"
     assert project.plan("2020-01-04") == ()
 

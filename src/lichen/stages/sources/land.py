@@ -73,12 +73,34 @@ def told(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
         exp.alias_(exp.cast(said, "timestamptz"), "_said"),
         exp.alias_(now.copy(), "_arrived_at"),
         exp.alias_(exp.false(), "_corrects"),
+        exp.alias_(exp.false(), "_removes"),
     ).from_(counted.subquery("c"))
+
+
+def told_at(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
+    """Return what the imposed records of a stream say, as `told` does.
+
+    Each record is an event of its own. Without a key (or with a part of it missing) its place in
+    the source identifies it.
+    """
+    place = _beside(col("_file"), exp.cast(col("_line"), "varchar"))
+    key: exp.Expr = place
+    if source.key:
+        key = exp.case().when(_all_there(source.key), key_text(source.key)).else_(place)
+    said = source.known_at.copy() if source.known_at else exp.null()
+    return exp.select(
+        *map(col, (*_users(source), "_file", "_line", "_raw")),
+        exp.alias_(key, "_key"),
+        exp.alias_(exp.cast(said, "timestamptz"), "_said"),
+        exp.alias_(now.copy(), "_arrived_at"),
+        exp.alias_(exp.false(), "_corrects"),
+        col("_removes"),
+    ).from_(rows.subquery("c"))
 
 
 def as_told(source: Source, name: str) -> exp.Select:
     """Return what `told` gave, where it is known by a name."""
-    names = (*_users(source), *ARRIVED, "_said", "_arrived_at", "_corrects")
+    names = (*_users(source), *ARRIVED, "_said", "_arrived_at", "_corrects", "_removes")
     return exp.select(*map(col, names)).from_(rel(name))
 
 
@@ -113,23 +135,51 @@ def told_again(rows: exp.Query, replaced: exp.Query) -> exp.Select:
     )
 
 
+def told_again_at(rows: exp.Query, replaced: exp.Query) -> exp.Select:
+    """Return what the records of a stream say, as of when each first arrived, by its place."""
+    same = exp.and_(*(col(c, "t").eq(col(c, "b")) for c in ("_file", "_line")))
+    brought = (
+        exp.select(
+            col("_file"), col("_line"), exp.alias_(exp.Min(this=col("_arrived_at")), "_arrived_at")
+        )
+        .from_("replaced")
+        .group_by(col("_file"), col("_line"))
+    )
+    names = [c for c in rows.named_selects if c != "_arrived_at"]
+    arrived = exp.func("coalesce", col("_arrived_at", "b"), col("_arrived_at", "t"))
+    return (
+        exp.select(*(col(c, "t") for c in names), exp.alias_(arrived, "_arrived_at"))
+        .from_(rows.subquery("t"))
+        .join(brought.subquery("b"), on=same, join_type="left")
+        .with_("replaced", as_=replaced)
+    )
+
+
 def first(source: Source, rows: exp.Query) -> exp.Select:
     """Return the new versions in `told` rows of which each is the first of its key."""
     carried = (*_users(source), *ARRIVED)
-    return exp.select(
+    versions = exp.select(
         *map(col, carried),
         exp.alias_(_known_first(source), "_known_at"),
         col("_arrived_at"),
         exp.alias_(exp.false(), "_deleted"),
     ).from_(rows.subquery("told"))
+    return versions.where(exp.not_(col("_removes")))  # what was never there cannot go
 
 
 def fresh(
-    source: Source, rows: exp.Query, stored: exp.Query, now: exp.Expr, *, changed: bool
+    source: Source,
+    rows: exp.Query,
+    stored: exp.Query,
+    now: exp.Expr,
+    *,
+    changed: bool,
+    events: bool = False,
 ) -> exp.Select:
     """Return the new versions in `told` rows, given `stored` and the paths in `changed`.
 
-    `changed` says that there are such paths. The range of the told keys is bound (`WITHIN`).
+    `changed` says that there are such paths, `events` that each row speaks for itself, whatever
+    was told before it. The range of the told keys is bound (`WITHIN`).
 
     Known-at: what the source declares, but not before the arrival unless the row belongs to the
     back-fill; a correction or a deletion always counts from its arrival. A row that only moved to
@@ -145,7 +195,7 @@ def fresh(
         *map(col, carried),
         exp.alias_(_known_at(source), "_known_at"),
         col("_arrived_at"),
-        exp.alias_(exp.false(), "_deleted"),
+        exp.alias_(col("_removes"), "_deleted"),
     ).from_(new.subquery("new"))
     gone = (
         exp.select(
@@ -163,7 +213,7 @@ def fresh(
         "past": past,
         "held": _parsed(_HELD),
         "claims": _parsed(_CLAIMS),
-        "news": _news(source),
+        "news": exp.select("*").from_("told") if events else _news(source),
         "several": _parsed(_SEVERAL),
         "gone": _parsed(_LEFT),
         "compared": _compared(source, carried),
@@ -217,11 +267,12 @@ def _alone(carried: Sequence[str]) -> exp.Select:
     never = {"_before": exp.cast(exp.null(), "timestamptz"), "_moves": exp.false()}
     return (
         exp.select(
-            *map(col, (*carried, "_said", "_arrived_at", "_corrects")),
+            *map(col, (*carried, "_said", "_arrived_at", "_corrects", "_removes")),
             *(exp.alias_(value, name) for name, value in never.items()),
         )
         .from_("news")
         .where(exp.not_(col("_key").isin(query=exp.select("_key").from_("several"))))
+        .where(exp.not_(col("_removes")))
     )
 
 
@@ -234,6 +285,7 @@ def _following(carried: Sequence[str]) -> exp.Select:
         exp.select(
             *map(col, (*carried, "_said", "_arrived_at")),
             exp.alias_(exp.or_(col("_corrects"), col("_follows")), "_corrects"),
+            col("_removes"),
             col("_before"),
             exp.alias_(moves, "_moves"),
         )
@@ -248,7 +300,7 @@ def _compared(source: Source, carried: Sequence[str]) -> exp.Select:
     chain = exp.union(
         exp.select(
             *map(col, (*carried, "_said", "_arrived_at", "_corrects")),
-            exp.alias_(exp.false(), "_deleted"),
+            exp.alias_(col("_removes"), "_deleted"),
             exp.alias_(exp.true(), "_new"),
         )
         .from_("news")
@@ -271,13 +323,26 @@ def _compared(source: Source, carried: Sequence[str]) -> exp.Select:
         for name in (*_users(source), "_raw")
     ]
     said = exp.Struct(expressions=fields)
-    differs = exp.or_(
-        exp.func("coalesce", _over(exp.Lag(this=col("_deleted"))), exp.true()),
-        exp.NullSafeNEQ(this=said, expression=_over(exp.Lag(this=said.copy()))),
-    )
+    gone = exp.func("coalesce", _over(exp.Lag(this=col("_deleted"))), exp.true())
+    other = exp.NullSafeNEQ(this=said, expression=_over(exp.Lag(this=said.copy())))
+    differs = exp.case().when(col("_deleted"), exp.not_(gone)).else_(exp.or_(gone.copy(), other))
     own = _over(exp.Lag(this=col("_new")))
+    # What is removed is kept as it last was: a record that removes may know only the key.
+    last = [
+        exp.alias_(
+            exp.case()
+            .when(exp.and_(col("_new"), col("_deleted")), _over(exp.Lag(this=col(name))))
+            .else_(col(name)),
+            name,
+            quoted=True,
+        )
+        for name in (*_users(source), "_raw")
+    ]
+    places = ("_key", "_file", "_line", "_said", "_arrived_at", "_corrects", "_new")
     return exp.select(
-        exp.Star(),
+        *last,
+        *map(col, places),
+        exp.alias_(exp.and_(col("_new"), col("_deleted")), "_removes"),
         exp.alias_(differs, "_differs"),
         exp.alias_(exp.not_(own.is_(exp.null())), "_follows"),
         exp.alias_(exp.func("coalesce", exp.not_(own.copy()), exp.false()), "_follows_held"),
@@ -300,6 +365,7 @@ def _over(function: exp.Expr, spec: exp.WindowSpec | None = None) -> exp.Expr:
 def _known_at(source: Source) -> exp.Expr:
     later = exp.func("greatest", col("_said"), col("_arrived_at"), col("_before"))
     case = exp.case().when(col("_moves"), col("_before"))
+    case = case.when(col("_removes"), exp.func("greatest", col("_arrived_at"), col("_before")))
     if source.known_at is not None:
         case = case.when(col("_said").is_(exp.null()), _NEVER.copy())
     return case.when(col("_corrects"), later).else_(_known_first(source))

@@ -1,8 +1,10 @@
-"""Which files of a source are to be landed. Pure."""
+"""What of a source is to be landed: which files, or how much of a stream. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+
+import msgspec
 
 from lichen.core.steps import Land, Replay, Request, Seen, said
 from lichen.ports.facts import Facts, Upcoming
@@ -17,14 +19,15 @@ def plan_source(
     facts: Facts,
     so_far: Upcoming,
 ) -> None:
-    """Add a Land step where files came or changed, or where the definition did.
+    """Add a Land step where something came or changed, or where the definition did.
 
-    `again` says why files are read though nothing changed: those with rows in the time that was
-    asked for, or all of them. A source that could not be listed gets a step that fails.
+    `again` says why a source is read though nothing changed: the files with rows in the time that
+    was asked for, or all of it. A source that could not be looked at gets a step that fails.
     """
     done = facts.done(node)
     so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
-    step = _unlisted(node, fingerprint, rules, facts) or _step(
+    following = _following if node in facts.marks else _step
+    step = _unlisted(node, fingerprint, rules, facts) or following(
         node, fingerprint, rules, again, facts
     )
     if step is None or facts.stuck(step, again=again is not None):
@@ -37,7 +40,7 @@ def _unlisted(node: str, fingerprint: str, rules: str, facts: Facts) -> Land | N
     error = facts.trouble.get(node)
     if error is None:
         return None
-    reason = f"its files could not be listed: {error.partition(chr(10))[0]}"
+    reason = f"it could not be looked at: {error.partition(chr(10))[0]}"
     step = Land(
         node=node, reason=reason, sequence=0, fingerprint=fingerprint, rules=rules, unlisted=error
     )
@@ -65,7 +68,7 @@ def _step(node: str, fingerprint: str, rules: str, again: str | None, facts: Fac
         if files
     ]
     if _mended(node, facts) and not reasons and not requests:
-        reasons.append("its files can be listed again")
+        reasons.append("it can be looked at again")
     if new_rules:
         reasons.append("its contract's rules changed: what is there is judged again")
     reasons += map(said, requests)
@@ -88,8 +91,55 @@ def _step(node: str, fingerprint: str, rules: str, again: str | None, facts: Fac
     return facts.numbered(step)
 
 
+def _following(
+    node: str, fingerprint: str, rules: str, again: str | None, facts: Facts
+) -> Land | None:
+    """Return the step that reads a stream on, up to the mark that was seen."""
+    done, mark = facts.done(node), facts.marks[node]
+    requests = facts.asked(node) if done is not None else ()
+    altered = done is not None and done.body["fingerprint"] != fingerprint
+    full = done is not None and again is not None and node not in facts.within
+    replace = altered or full
+    new_rules = done is not None and done.body["rules"] != rules and not replace
+    reached = done.facts.get("reached") if done is not None else None
+    reasons = ["its definition changed"] if altered else []
+    reasons += [again] if again is not None and full else []
+    if mark.until != reached and not replace:
+        reasons.append(mark.said)
+    if _mended(node, facts) and not reasons and not requests:
+        reasons.append("it can be looked at again")
+    if new_rules:
+        reasons.append("its contract's rules changed: what is there is judged again")
+    reasons += map(said, requests)
+    if not reasons:
+        return None
+    step = Land(
+        node=node,
+        reason=", ".join(reasons),
+        sequence=0,
+        fingerprint=fingerprint,
+        rules=rules,
+        since=done.facts.get("cursor") if done is not None and not replace else None,
+        mark=mark,
+        replace=replace,
+        rejudge=not replace and (new_rules or any(isinstance(r, Replay) for r in requests)),
+        requests=requests,
+    )
+    return _anew(facts, facts.numbered(step))
+
+
+def _anew(facts: Facts, step: Land) -> Land:
+    """Give the step a number of its own: the same piece of a stream may be cut another way.
+
+    What an attempt that died left under its number is not what this one is about to commit.
+    """
+    tried = facts.state.tried.get(step.node)
+    later = tried.sequence + 1 if tried is not None else 0
+    return msgspec.structs.replace(step, sequence=max(step.sequence, later))
+
+
 def _mended(node: str, facts: Facts) -> bool:
-    """Whether the last attempt could not even list the files: from now on all is well again."""
+    """Whether the last attempt could not even look at it: from now on all is well again."""
     tried = facts.state.tried.get(node)
     listed_before = tried is None or not tried.body.get("unlisted")
     return facts.done(node) is not None and not listed_before

@@ -1,20 +1,18 @@
-"""Landing: files become row versions in an append-only table, exactly once."""
+"""Landing: what arrives becomes row versions in an append-only table, exactly once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from arro3.core import Array, DataType, Table
 from sqlglot import exp
 
-from lichen.core.contract.columns import check_columns
-from lichen.core.contract.impose import impose
-from lichen.core.errors import LichenError, SourceError, TableError, Where
+from lichen.core.errors import LichenError
 from lichen.core.findings import Finding, Severity
 from lichen.core.pycode import code_fingerprint
-from lichen.core.sql import col, given, rel
-from lichen.core.steps import Blocked, Failed, Land, Result, Seen
+from lichen.core.sql import col, rel
+from lichen.core.steps import Blocked, Failed, Land, Result
 from lichen.core.versions import WITHIN
 from lichen.ports.engine import Relations, Scan, Values
 from lichen.ports.lake import Staged
@@ -22,14 +20,15 @@ from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context, released_table
 from lichen.stages.judge import NOTHING_FOUND, Unreadable, judge, written
 from lichen.stages.release import Freed, release
+from lichen.stages.sources.arrival import Arrived, arrive, files_of, paths
 from lichen.stages.sources.land import (
     as_told,
     extent,
     first,
     fresh,
     numbered,
-    told,
     told_again,
+    told_again_at,
 )
 from lichen.stages.sources.promises import promises
 from lichen.stages.sources.retry import attempted
@@ -37,7 +36,7 @@ from lichen.stages.sources.spec import Source
 
 
 def land(step: Land, source: Source, ctx: Context) -> Result:
-    """Land the new and changed files of a step; bad rows are held back, nothing is lost.
+    """Land what a step is to read; bad rows are held back, nothing is lost.
 
     A row that says nothing new does not become a version. A table rule that is broken blocks the
     whole landing before anything is committed. Where the contract's rules changed, all rows are
@@ -46,7 +45,7 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
     """
     if step.unlisted is not None:
         return Failed(error=step.unlisted)
-    if step.lost:
+    if step.lost or (step.replace and step.mark is not None and step.mark.gone):
         return Blocked(findings=(_would_lose(step),))
     # A mistake in a file is told at once; what else fails while it is read may pass.
     landing = attempted(
@@ -57,7 +56,7 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
     staged = landing.staged
     scan = _to_judge(step.node, staged, ctx, everything=step.rejudge)
     judgement = NOTHING_FOUND  # where people released rows, and nothing else is new
-    if staged is not None or step.rejudge:
+    if staged is not None or step.rejudge or landing.unreadable:
         judgement = judge(
             promises(source),
             step.node,
@@ -66,7 +65,8 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
             everything=step.replace or step.rejudge,
             copied=not step.replace,
             unreadable=landing.unreadable,
-            read=[seen.path for seen in _files(step)],
+            placed=step.mark is not None,
+            read=_read_again(step, landing),
         )
     if judgement.blocks:
         if staged is not None:
@@ -81,9 +81,10 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
         replace=step.replace,
         rejudge=step.rejudge,
         facts={
-            "files": len(_files(step)),
+            "files": len(files_of(step)),
             "firsts_from": _firsts_from(step, landing, freed, ctx),
             "torn": _torn(step, landing, ctx),
+            **_place(step, landing, ctx),
         },
     )
     prepared = code_fingerprint(source.prepare, ctx.root) if source.prepare else None
@@ -91,11 +92,29 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
     return carry_out(step, effect, ctx, body=body)
 
 
-def _files(step: Land) -> tuple[Seen, ...]:
-    return (*step.new, *step.changed, *step.again)
+def _read_again(step: Land, landing: _Landing) -> Sequence[str]:
+    """The parts of which the records that did not parse before are told anew, or no more there."""
+    whole = landing.arrived.parts if landing.arrived is not None else ()
+    return [*(seen.path for seen in files_of(step)), *whole]
+
+
+def _place(step: Land, landing: _Landing, ctx: Context) -> dict[str, Any]:
+    """How far a stream was read: the cursor, and the mark if it was reached."""
+    if step.mark is None:
+        return {}
+    if landing.arrived is None:
+        before = ctx.shelf.records[step.node].facts
+        return {name: before.get(name) for name in ("cursor", "reached")}
+    return {"cursor": landing.arrived.cursor, "reached": landing.arrived.reached}
 
 
 def _would_lose(step: Land) -> Finding:
+    if step.mark is not None:
+        message = (
+            f"the definition changed, so all would be read again, but {step.mark.gone}: undo the "
+            "change, derive what is new in a table, or begin another source beside this one"
+        )
+        return Finding(node=step.node, rule="stream", severity=Severity.block, message=message)
     some = ", ".join(step.lost[:3]) + (", …" if len(step.lost) > 3 else "")
     return Finding(
         node=step.node,
@@ -109,41 +128,52 @@ def _would_lose(step: Land) -> Finding:
 
 
 class _Landing(NamedTuple):
-    """The staged versions, None when no file is to be read, and whether all keys are new."""
+    """What arrived, the staged versions (None when nothing was read), whether all keys are new."""
 
+    arrived: Arrived | None = None
     staged: Staged | None = None
-    unreadable: Unreadable = ()
     firsts: bool = True
+
+    @property
+    def unreadable(self) -> Unreadable:
+        return self.arrived.unreadable if self.arrived is not None else ()
 
 
 def _stage(step: Land, source: Source, ctx: Context) -> _Landing:
     """Write the new versions to a file beside the table."""
-    if not _files(step):
+    arrived = arrive(step, source, ctx)
+    if arrived is None:
         return _Landing()
-    relations, unreadable, names = _parsed(step, source, ctx)
+    relations = {**arrived.relations, "changed": paths(arrived.changed)}
     there = ctx.shelf.relations([step.node])[step.node] if step.node in ctx.shelf.records else None
     if there is not None:
         relations[step.node] = there
     if step.replace:
-        relations["again"] = _paths(seen.path for seen in step.again)
+        relations["again"] = paths(arrived.parts)
         relations["copied"] = _copied(step, ctx)
-    key = ("land", step.node, step.fingerprint, len(_files(step)))
-    values = ctx.values(step, **names)
-    said = ctx.prepared((*key, "told"), lambda: _told(step, source))
+    key = ("land", step.node, step.fingerprint, *arrived.key)
+    values = ctx.values(step, **arrived.values)
+    said = ctx.prepared((*key, "told"), lambda: arrived.said)
     relations["_told"] = ctx.engine.arrow(said, relations, values)
+    if there is not None and not relations["_told"].num_rows and not arrived.changed:
+        return _Landing(arrived)  # a stream said nothing: only its cursor goes on
     extent_ = ctx.prepared(("land", "extent"), lambda: extent(_all_of("_told")))
     (ends,) = ctx.engine.rows(extent_, relations)
     twice, values = bool(ends.pop("repeats")), {**values, **ends}
-    stored = there is not None and _touches(step, relations, values, ctx)
-    kind = (stored, twice, step.replace, bool(step.changed), there.columns if there else None)
-    query = ctx.prepared((*key, *kind), lambda: _versions(step, source, stored=stored, twice=twice))
+    stored = there is not None and _touches(step, arrived, relations, values, ctx)
+    kind = (stored, twice, step.replace, bool(arrived.changed), there.columns if there else None)
+    query = ctx.prepared(
+        (*key, *kind), lambda: _versions(step, arrived, source, stored=stored, twice=twice)
+    )
     staged = ctx.engine.write(query, relations, ctx.lake.stage(step.node), values)
-    return _Landing(staged, unreadable, firsts=not stored)
+    return _Landing(arrived, staged, firsts=not (stored or twice))
 
 
-def _touches(step: Land, relations: Relations, values: Values, ctx: Context) -> bool:
+def _touches(
+    step: Land, arrived: Arrived, relations: Relations, values: Values, ctx: Context
+) -> bool:
     """Whether what is stored has a say in what is new. Most often all keys are new."""
-    if step.replace or step.changed:
+    if step.replace or step.changed or arrived.changed:
         return True
     some = exp.select(exp.alias_(exp.Count(this=exp.Star()), "n")).from_(rel(step.node))
     keys = exp.select("_key").from_(rel("_told"))
@@ -157,7 +187,7 @@ def _torn(step: Land, landing: _Landing, ctx: Context) -> list[str]:
     """The files of which a record does not parse."""
     record = ctx.shelf.records.get(step.node)
     before = set(record.facts.get("torn", ())) if record is not None else set()
-    read = {seen.path for seen in _files(step)}
+    read = {seen.path for seen in files_of(step)}
     return sorted((before - read) | {path for path, _ in landing.unreadable})
 
 
@@ -174,61 +204,29 @@ def _firsts_from(step: Land, landing: _Landing, freed: Freed, ctx: Context) -> i
     return int(earlier) if firsts and earlier is not None else step.sequence + 1
 
 
-def _told(step: Land, source: Source) -> exp.Query:
-    """What the relations `_file_0`, `_file_1`, … say."""
-    parts = [_imposed(source, index) for index in range(len(_files(step)))]
-    rows = parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
-    return told(source, rows, NOW)
-
-
-def _versions(step: Land, source: Source, *, stored: bool, twice: bool) -> exp.Query:
+def _versions(
+    step: Land, arrived: Arrived, source: Source, *, stored: bool, twice: bool
+) -> exp.Query:
     """The new versions, from the relation `_told` and what is stored."""
-    arrived = as_told(source, "_told")
+    rows = as_told(source, "_told")
     if not (stored or twice):
-        return numbered(first(source, arrived), source, FIRST_ROW)
+        return numbered(first(source, rows), source, FIRST_ROW)
     held = _all_of(step.node) if stored else _nothing(source)
     if stored and step.replace:
-        arrived, held = told_again(arrived, _as_they_were(held)), _nothing(source)
-    new = fresh(source, arrived, held, NOW, changed=bool(step.changed))
+        again = told_again_at if arrived.events else told_again
+        rows, held = again(rows, _as_they_were(held, arrived)), _nothing(source)
+    new = fresh(source, rows, held, NOW, changed=bool(arrived.changed), events=arrived.events)
     return numbered(new, source, FIRST_ROW)
 
 
-def _imposed(source: Source, index: int) -> exp.Query:
-    name = exp.alias_(given(f"file_{index}", "varchar"), "_file")
-    tagged = exp.select("*", name).from_(rel(f"_file_{index}"))
-    return impose(source.contract, tagged, keep=("_file", "_line"))
-
-
-def _parsed(
-    step: Land, source: Source, ctx: Context
-) -> tuple[dict[str, Any], Unreadable, dict[str, str]]:
-    """Parse the files; returns relations, what did not parse, and the files' names to be bound."""
-    relations: dict[str, Any] = {}
-    names: dict[str, str] = {}
-    unreadable = []
-    for index, seen in enumerate(_files(step)):
-        ctx.progress(seen.path)
-        records = ctx.engine.csv(ctx.root / seen.path)
-        _check_header(source, records.rows.column_names, Where(ctx.root / seen.path, 1))
-        relations[f"_file_{index}"] = records.rows
-        names[f"file_{index}"] = seen.path
-        if records.rejects.num_rows:
-            unreadable.append((seen.path, records.rejects))
-    # A row may be missing because it does not parse: then nothing of its file is known to be gone.
-    torn = {path for path, _ in unreadable}
-    relations["changed"] = _paths(seen.path for seen in step.changed if seen.path not in torn)
-    return relations, tuple(unreadable), names
-
-
-def _paths(paths: Iterable[str]) -> Table:
-    return Table.from_pydict({"path": Array(list(paths), DataType.utf8())})
-
-
-def _as_they_were(held: exp.Select) -> exp.Select:
-    """The stored rows of the files that did not change."""
-    unchanged = col("_file").isin(query=exp.select("path").from_("again"))
+def _as_they_were(held: exp.Select, arrived: Arrived) -> exp.Select:
+    """The stored rows of the files that did not change, or of a stream."""
     copied = col("_row").isin(query=exp.select(col("_as")).from_("copied"))
-    return held.where(unchanged, exp.not_(col("_deleted")), exp.not_(copied))
+    rows = held.where(exp.not_(copied))
+    if arrived.events:
+        return rows
+    unchanged = col("_file").isin(query=exp.select("path").from_("again"))
+    return rows.where(unchanged, exp.not_(col("_deleted")))
 
 
 def _copied(step: Land, ctx: Context) -> Any:
@@ -239,16 +237,6 @@ def _copied(step: Land, ctx: Context) -> Any:
     rows = written(table, step.node).subquery("w")
     copied = exp.select(exp.alias_(col("_row"), "_as")).from_(rows)
     return ctx.engine.arrow(copied, ctx.shelf.relations([step.node]))
-
-
-def _check_header(source: Source, names: Sequence[str], header: Where) -> None:
-    try:
-        check_columns(source.contract, names)
-    except TableError as error:
-        promised = f"{error.what}, which {source.contract.path.name} promises"
-        raise SourceError(
-            promised, where=header, allowed=error.allowed, given=error.given, hint=error.hint
-        ) from error
 
 
 def _all_of(name: str) -> exp.Select:

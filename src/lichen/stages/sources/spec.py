@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from sqlglot import exp
@@ -13,27 +15,16 @@ from lichen.core.contract.odcs import read_contract
 from lichen.core.contract.spec import Contract
 from lichen.core.errors import SourceError, Where, placed
 from lichen.core.names import Name
+from lichen.core.secrets import ALLOWED, refers
 from lichen.core.settings import convert, line_of, load
 from lichen.core.sql import columns_in, lit, parse_expression
 from lichen.core.time import Instant, duration, instant
+from lichen.ports.source import Limits, Settings
 
-CONNECTORS = ("files",)
 MOST_RETRIES = 10
-
-
-class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What `sources/NAME.yml` may say."""
-
-    path: str
-    connector: str = "files"
-    prepare: str | None = None
-    key: str | list[str] | None = None
-    known_at: str | None = None
-    event_time: str | None = None
-    lag: str | None = None
-    backfill_until: str | None = None
-    retries: int = 0
-    note: str | None = None
+ONE_LANDING = Limits(250_000, 128 * 10**6, 30.0)  # where a source says nothing else
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(KB|MB|GB)")
+_BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 @dataclass(frozen=True)
@@ -42,40 +33,58 @@ class Source:
 
     name: Name
     where: Where
-    connector: str
-    path: str
+    settings: Settings
     prepare: Path | None
     key: tuple[str, ...]
     known_at: exp.Expr | None
     backfill_until: Instant | None
     contract: Contract
     retries: int = 0  # how often what fails outside is tried again
+    timeout: float = 30.0  # seconds
+    limits: Limits = ONE_LANDING
+
+    def told(self) -> str:
+        """Return what of the settings says which records these are, as one text."""
+        settings = self.settings
+        aside = {*_SHARED, *settings.SECRETS, *settings.ASIDE}
+        said = {
+            field.name: getattr(settings, field.name)
+            for field in msgspec.structs.fields(settings)
+            if field.name not in aside and getattr(settings, field.name) != field.default
+        }
+        return f"{settings.connector} {sorted(said.items())}"
 
 
-def read_source(path: Path, name: Name, root: Path) -> Source:
-    """Read `sources/NAME.yml` and the contract beside it; raises SourceError with the line."""
+_SHARED = {name for name in Settings.__struct_fields__} | {"prepare"}
+
+
+def read_source(
+    path: Path, name: Name, root: Path, connector: Callable[[str], type[Any]]
+) -> Source:
+    """Read `sources/NAME.yml` and the contract beside it; raises SourceError with the line.
+
+    `connector` gives the class of a connector by its name.
+    """
     value, lines = load(path.read_text("utf-8"), path)
-    settings = convert(value, SourceSettings, path, lines)
 
     def at(key: str) -> Where:
         return Where(path, line_of(lines, f"$.{key}"))
 
-    if settings.connector not in CONNECTORS:
+    named = value.get("connector", "files") if isinstance(value, dict) else "files"
+    try:
+        spec = connector(named).Settings if isinstance(named, str) else Settings
+    except SourceError as error:
         raise SourceError(
-            f"there is no connector {settings.connector!r}",
+            error.what,
             where=at("connector"),
-            allowed=CONNECTORS,
-            given=settings.connector,
-        )
+            allowed=error.allowed,
+            given=error.given,
+            hint=error.hint,
+        ) from None
+    _refuse_written_out(value, spec, at)
+    settings: Settings = convert(value, spec, path, lines)
     contract = read_contract(_contract_beside(path))
-    prepare = root / settings.prepare if settings.prepare else None
-    if prepare is not None and not prepare.is_file():
-        raise SourceError(
-            f"the file {settings.prepare!r} is missing",
-            where=at("prepare"),
-            allowed=sorted(p.name for p in root.glob("*.py")),
-            given=settings.prepare,
-        )
+    prepare = _prepare(settings, root, at)
     known = _known_at(settings, path, at)
     columns = tuple(c.name for c in contract.columns)
     key = (settings.key,) if isinstance(settings.key, str) else tuple(settings.key or ())
@@ -100,15 +109,64 @@ def read_source(path: Path, name: Name, root: Path) -> Source:
     return Source(
         name=name,
         where=Where(path),
-        connector=settings.connector,
-        path=settings.path,
+        settings=settings,
         prepare=prepare,
         key=key,
         known_at=known,
         backfill_until=backfill,
         contract=contract,
         retries=settings.retries,
+        timeout=_timeout(settings, at),
+        limits=_limits(settings, at),
     )
+
+
+def _refuse_written_out(value: Any, spec: type[Settings], at: Callable[[str], Where]) -> None:
+    """Refuse a secret that is not a reference, before anything of the file is ever shown."""
+    for name in sorted(spec.SECRETS & set(value if isinstance(value, dict) else ())):
+        if value[name] is not None and not (isinstance(value[name], str) and refers(value[name])):
+            raise SourceError(
+                f"{name} is written out",  # the text is never told: it may be the secret
+                where=at(name),
+                allowed=ALLOWED,
+                hint="name where it is kept; and if this file was ever shared, change it",
+            )
+
+
+def _prepare(settings: Settings, root: Path, at: Callable[[str], Where]) -> Path | None:
+    said = getattr(settings, "prepare", None)
+    prepare = root / said if said else None
+    if prepare is not None and not prepare.is_file():
+        raise SourceError(
+            f"the file {said!r} is missing",
+            where=at("prepare"),
+            allowed=sorted(p.name for p in root.glob("*.py")),
+            given=said,
+        )
+    return prepare
+
+
+def _timeout(settings: Settings, at: Callable[[str], Where]) -> float:
+    with placed(at("timeout"), "timeout"):
+        seconds = duration(settings.timeout).total_seconds()
+    if seconds <= 0:
+        raise SourceError("timeout: a server needs some time to answer", where=at("timeout"))
+    return seconds
+
+
+def _limits(settings: Settings, at: Callable[[str], Where]) -> Limits:
+    said = settings.limits
+    size = _SIZE.fullmatch(said.bytes)
+    if size is None or not float(size[1]):
+        raise SourceError(
+            f"{said.bytes!r} is no size",
+            where=at("limits.bytes"),
+            allowed=("such as 500 KB, 64 MB, 1 GB",),
+        )
+    for name in ("rows", "seconds"):
+        if getattr(said, name) <= 0:
+            raise SourceError(f"limits: no {name} at all land nothing", where=at(f"limits.{name}"))
+    return Limits(said.rows, int(float(size[1]) * _BYTES[size[2]]), said.seconds)
 
 
 def _contract_beside(path: Path) -> Path:
@@ -123,7 +181,7 @@ def _contract_beside(path: Path) -> Path:
     return contract
 
 
-def _known_at(settings: SourceSettings, path: Path, at: Callable[[str], Where]) -> exp.Expr | None:
+def _known_at(settings: Settings, path: Path, at: Callable[[str], Where]) -> exp.Expr | None:
     if settings.known_at and (settings.event_time or settings.lag):
         raise SourceError(
             "known_at and event_time + lag say the same thing twice",

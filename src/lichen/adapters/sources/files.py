@@ -8,13 +8,27 @@ from pathlib import Path
 
 from lichen.core.errors import SourceError
 from lichen.core.steps import Seen
+from lichen.ports.source import Outside, Settings
+
+
+class FilesSettings(Settings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a source of files may say besides."""
+
+    path: str
+    prepare: str | None = None
 
 
 class Files:
     """Lists files by a glob relative to the project, in the order of their paths."""
 
-    def list(self, root: Path, path: str, known: Mapping[str, Seen]) -> tuple[Seen, ...]:
+    Settings = FilesSettings
+
+    def __init__(self, settings: FilesSettings, outside: Outside) -> None:
+        self._path, self._root = settings.path, outside.root
+
+    def list(self, known: Mapping[str, Seen]) -> tuple[Seen, ...]:
         """Return the files with their hashes; untouched files keep the hash they had."""
+        path, root = self._path, self._root
         if Path(path).is_absolute() or ".." in Path(path).parts:
             raise SourceError(
                 f"the path {path!r} leads out of the project",
@@ -27,6 +41,13 @@ class Files:
             name = Path(path).name
             raise SourceError(f"the file {path!r} is missing", allowed=names, given=name)
         return tuple(_seen(p, root, known) for p in found)
+
+    def local(self, seen: Seen) -> Path:
+        """Return the path of a file."""
+        return self._root / seen.path
+
+    def close(self) -> None:
+        """Do nothing: files are open only while they are read."""
 
 
 def _seen(path: Path, root: Path, known: Mapping[str, Seen]) -> Seen:

@@ -1,0 +1,226 @@
+"""What arrives from a source, as relations that SQL can read: parsed files, or a stream."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from arro3.core import Array, DataType, Table
+from sqlglot import exp
+
+from lichen.core.contract.columns import check_columns
+from lichen.core.contract.impose import impose
+from lichen.core.errors import SourceError, TableError, Where
+from lichen.core.sql import given, rel
+from lichen.core.steps import Land, Seen
+from lichen.ports.source import Batch, Files, Limits, Stream
+from lichen.stages.context import NOW, Context
+from lichen.stages.judge import Unreadable
+from lichen.stages.sources.land import told, told_at
+from lichen.stages.sources.spec import Source
+
+PAYLOAD = "_payload"  # the column that holds a record's bytes, of which the columns are made
+OWN = ("_file", "_line", "_removes")
+NO_LIMITS = Limits(2**62, 2**62, float("inf"))
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """What came: `said` is the query that tells it, over `relations` and bound `values`.
+
+    `changed` are the parts of which all that they hold was told, so that what they no longer tell
+    is gone; `events` says that each row speaks for itself instead. `key` names all that the text
+    of the query depends on.
+    """
+
+    said: exp.Query
+    key: tuple[object, ...]
+    relations: dict[str, Any]
+    values: dict[str, str] = field(default_factory=dict)
+    parts: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    unreadable: Unreadable = ()
+    events: bool = False
+    cursor: str | None = None
+    reached: str | None = None
+
+
+def arrive(step: Land, source: Source, ctx: Context) -> Arrived | None:
+    """Read what a step is to land; None where it reads nothing."""
+    if step.mark is not None:
+        return _streamed(step, source, ctx)
+    return _filed(step, source, ctx) if files_of(step) else None
+
+
+def files_of(step: Land) -> tuple[Seen, ...]:
+    """Return the files that a step reads."""
+    return (*step.new, *step.changed, *step.again)
+
+
+def paths(names: Iterable[str]) -> Table:
+    """Return names of parts as a relation."""
+    return Table.from_pydict({"path": Array(list(names), DataType.utf8())})
+
+
+def _filed(step: Land, source: Source, ctx: Context) -> Arrived:
+    """Parse the files."""
+    files = cast("Files", ctx.connect(source))
+    relations: dict[str, Any] = {}
+    names: dict[str, str] = {}
+    unreadable = []
+    for index, seen in enumerate(files_of(step)):
+        ctx.progress(seen.path)
+        path = files.local(seen)
+        records = ctx.engine.csv(path)
+        _check_header(source, records.rows.column_names, Where(path, 1))
+        relations[f"_file_{index}"] = records.rows
+        names[f"file_{index}"] = seen.path
+        if records.rejects.num_rows:
+            unreadable.append((seen.path, records.rejects))
+    # A row may be missing because it does not parse: then nothing of its file is known to be gone.
+    torn = {path for path, _ in unreadable}
+    parts = [_imposed_file(source, index) for index in range(len(names))]
+    return Arrived(
+        said=told(source, _union(parts), NOW),
+        key=(len(parts),),
+        relations=relations,
+        values=names,
+        parts=tuple(names.values()),
+        changed=tuple(seen.path for seen in step.changed if seen.path not in torn),
+        unreadable=tuple(unreadable),
+    )
+
+
+def _imposed_file(source: Source, index: int) -> exp.Query:
+    name = exp.alias_(given(f"file_{index}", "varchar"), "_file")
+    tagged = exp.select("*", name).from_(rel(f"_file_{index}"))
+    return impose(source.contract, tagged, keep=("_file", "_line"))
+
+
+def _check_header(source: Source, names: Sequence[str], header: Where) -> None:
+    try:
+        check_columns(source.contract, names)
+    except TableError as error:
+        promised = f"{error.what}, which {source.contract.path.name} promises"
+        raise SourceError(
+            promised, where=header, allowed=error.allowed, given=error.given, hint=error.hint
+        ) from error
+
+
+def _streamed(step: Land, source: Source, ctx: Context) -> Arrived | None:
+    """Read a stream on, from the step's cursor to its mark or to the limits of one landing."""
+    assert step.mark is not None
+    record = ctx.shelf.records.get(step.node)
+    if record is not None and record.facts.get("reached") == step.mark.until and not step.replace:
+        return None  # asked for something else: nothing is new
+    stream = cast("Stream", ctx.connect(source))
+    limits = NO_LIMITS if step.replace else source.limits
+    with closing(stream.read(step.since, step.mark, limits)) as reading:
+        batches = list(_within(reading, limits, ctx))
+        ended = reading.ended
+        whole = reading.whole
+    cursor = batches[-1].cursor if batches else step.since
+    tables, rejects = _joined(batches, source, ctx)
+    relations = {f"_batch_{index}": table for index, table in enumerate(tables)}
+    shapes = [ctx.engine.columns(_all(name), relations) for name in relations]
+    parts = [
+        _imposed_batch(source, name, {c.name: c.type for c in shape})
+        for name, shape in zip(relations, shapes, strict=True)
+    ]
+    rows = _union(parts)
+    return Arrived(
+        said=told(source, rows, NOW) if whole else told_at(source, rows, NOW),
+        key=("stream", bool(whole), *shapes),
+        relations=relations,
+        parts=whole,
+        changed=() if rejects else whole,
+        unreadable=rejects,
+        events=not whole,
+        cursor=cursor,
+        reached=step.mark.until if ended else None,
+    )
+
+
+def _within(reading: Any, limits: Limits, ctx: Context) -> Iterable[Batch]:
+    """Yield batches until a limit is reached. What tells a part whole is never cut."""
+    began, rows, size = time.monotonic(), 0, 0
+    for batch in reading:
+        yield batch
+        rows, size = rows + batch.rows.num_rows, size + batch.rows.nbytes
+        ctx.progress(f"{rows:,} records")
+        spent = time.monotonic() - began
+        full = rows >= limits.rows or size >= limits.bytes or spent >= limits.seconds
+        if full and not reading.whole:
+            return
+
+
+def _joined(
+    batches: Sequence[Batch], source: Source, ctx: Context
+) -> tuple[list[Table], Unreadable]:
+    """Return the batches as few tables, each of one shape, with their records' columns."""
+    tables: list[Table] = []
+    for batch in batches:
+        table = Table.from_arrow(batch.rows)
+        if tables and tables[-1].schema == table.schema:
+            both = [*tables[-1].to_batches(), *table.to_batches()]
+            tables[-1] = Table.from_batches(both, schema=table.schema)
+        elif table.num_rows or not tables:
+            tables.append(table)
+    rejects = [Table.from_arrow(b.rejects) for b in batches if b.rejects is not None]
+    decoded = []
+    names = [column.name for column in source.contract.columns]
+    for table in tables or [_no_payloads()]:
+        if PAYLOAD in table.column_names:
+            records = ctx.engine.json(table, names)
+            rejects.append(records.rejects)
+            decoded.append(records.rows)
+        else:
+            decoded.append(table)
+    return decoded, _by_part(rejects)
+
+
+def _no_payloads() -> Table:
+    return Table.from_pydict(
+        {
+            PAYLOAD: Array([], DataType.binary()),
+            "_file": Array([], DataType.utf8()),
+            "_line": Array([], DataType.int64()),
+        }
+    )
+
+
+def _by_part(rejects: Iterable[Table]) -> Unreadable:
+    """Return rejects by the part of the source that holds them."""
+    found: dict[str, dict[str, list[Any]]] = {}
+    for table in rejects:
+        rows = [table.column(name).to_pylist() for name in ("_file", "_line", "raw", "reason")]
+        for file, line, raw, reason in zip(*rows, strict=True):
+            part = found.setdefault(file, {"_line": [], "raw": [], "reason": []})
+            part["_line"].append(line)
+            part["raw"].append(raw)
+            part["reason"].append(reason)
+    return tuple((file, _rejects(part)) for file, part in found.items())
+
+
+def _rejects(part: dict[str, list[Any]]) -> Table:
+    types = {"_line": DataType.int64(), "raw": DataType.binary(), "reason": DataType.utf8()}
+    return Table.from_pydict({name: Array(part[name], type_) for name, type_ in types.items()})
+
+
+def _imposed_batch(source: Source, name: str, types: dict[str, str]) -> exp.Query:
+    _check_header(source, [n for n in types if n not in OWN], source.where)
+    rows: exp.Query = exp.select("*").from_(rel(name))
+    if "_removes" not in types:
+        rows = exp.select("*", exp.alias_(exp.false(), "_removes")).from_(rel(name))
+    return impose(source.contract, rows, keep=OWN, types=types)
+
+
+def _union(parts: Sequence[exp.Query]) -> exp.Query:
+    return parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
+
+
+def _all(name: str) -> exp.Select:
+    return exp.select(exp.Star()).from_(rel(name))
