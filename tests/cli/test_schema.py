@@ -12,7 +12,7 @@ Lichen = Callable[..., Any]
 def test_a_kind_is_printed(lichen: Lichen) -> None:
     said = lichen("schema", "sources")
     assert said.code == 0
-    assert said.json["properties"]["path"]["type"] == "string"
+    assert said.json["definitions"]["files"]["properties"]["path"]["type"] == "string"
     assert lichen("schema", "source").code == 1
 
 
