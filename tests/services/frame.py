@@ -67,10 +67,21 @@ class Launch:
 class Server(Protocol):
     """A module in this folder."""
 
-    NAME: str
-    TITLE: str
-    PORTS: Mapping[str, int]
-    SECONDS: float
+    @property
+    def NAME(self) -> str:
+        """Its word on the command line, and its folder below .services/."""
+
+    @property
+    def TITLE(self) -> str:
+        """Its name for people."""
+
+    @property
+    def PORTS(self) -> Mapping[str, int]:
+        """Default ports; "main" is the one of its address. Taken ones are replaced."""
+
+    @property
+    def SECONDS(self) -> float:
+        """How long a start may take."""
 
     def missing(self) -> str | None:
         """Why this machine cannot start the server, and what to do; None when it can."""

@@ -68,13 +68,13 @@ def launches(room: Room) -> list[Launch]:
         )
     (data / "postmaster.pid").unlink(missing_ok=True)  # left by a kill; the lock says who is alive
     options = [f"--{key}={value}" for key, value in SETTINGS.items()]
-    server = [str(program("postgres")), "-D", data, "-p", str(room.port), *options]
+    server = [str(program("postgres")), "-D", str(data), "-p", str(room.port), *options]
     return [Launch(server, account=ACCOUNT, ends_by=QUICKLY)]
 
 
 def answer(room: Room) -> str:
     """Ask for the version in the database that tests use, which is made at the first answer."""
-    if not ask(room, f"select 1 from pg_database where datname = '{DATABASE}'", "postgres"):
+    if not ask(room, f"select 1 from pg_database where datname = '{DATABASE}'", "postgres"):  # noqa: S608
         ask(room, f"create database {DATABASE}", "postgres")
     return ask(room, "show server_version")
 
