@@ -3,7 +3,8 @@
 import shutil
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, Union
 
 from tests.services.frame import HOST, ROOT, Launch, Room, ServiceError, run
 
@@ -16,6 +17,9 @@ KIT = ROOT / "tests" / "services" / "kits" / "ferretdb"  # go.mod and go.sum pin
 PROGRAM = ROOT / ".services" / "kits" / "ferretdb-1.24.2"
 
 OP_MSG = 2013
+
+Value: TypeAlias = Union[int, str, "Document", Sequence["Value"]]
+Document: TypeAlias = Mapping[str, Value]
 
 
 def missing() -> str | None:
@@ -64,9 +68,9 @@ def drop(room: Room, database: str) -> None:
     command(room, {"dropDatabase": 1, "$db": database})
 
 
-def command(room: Room, document: Mapping[str, int | str]) -> bytes:
+def command(room: Room, document: Document) -> bytes:
     """Send one command and return the answer's document as BSON; raises unless it says ok."""
-    body = struct.pack("<IB", 0, 0) + _bson(document)
+    body = struct.pack("<IB", 0, 0) + bson(document)
     with socket.create_connection((HOST, room.port), timeout=5) as wire:
         wire.sendall(struct.pack("<iiii", 16 + len(body), 1, 0, OP_MSG) + body)
         (size,) = struct.unpack("<i", _exactly(wire, 4))
@@ -76,16 +80,24 @@ def command(room: Room, document: Mapping[str, int | str]) -> bytes:
     return reply
 
 
-def _bson(document: Mapping[str, int | str]) -> bytes:
+def bson(document: Document) -> bytes:
+    """Encode a document of 32-bit numbers, texts, documents and lists."""
     fields = b"".join(_field(name, value) for name, value in document.items())
     return struct.pack("<i", len(fields) + 5) + fields + b"\x00"
 
 
-def _field(name: str, value: int | str) -> bytes:
-    if isinstance(value, int):
-        return b"\x10" + name.encode() + b"\x00" + struct.pack("<i", value)
-    text = value.encode() + b"\x00"
-    return b"\x02" + name.encode() + b"\x00" + struct.pack("<i", len(text)) + text
+def _field(name: str, value: Value) -> bytes:
+    head = name.encode() + b"\x00"
+    match value:
+        case int():
+            return b"\x10" + head + struct.pack("<i", value)
+        case str():
+            text = value.encode() + b"\x00"
+            return b"\x02" + head + struct.pack("<i", len(text)) + text
+        case Mapping():
+            return b"\x03" + head + bson(value)
+        case _:
+            return b"\x04" + head + bson({str(at): each for at, each in enumerate(value)})
 
 
 def _exactly(wire: socket.socket, size: int) -> bytes:

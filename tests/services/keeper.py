@@ -11,10 +11,11 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,6 +70,17 @@ def running(server: Server, home: Path = HOME) -> Running | None:
     """Return the server that was started in this home if all its processes live."""
     recorded = _recorded(server, home)
     return recorded if recorded is not None and recorded.alive else None
+
+
+@contextlib.contextmanager
+def private(server: Server, home: Path) -> Iterator[Running]:
+    """Start a server for one test alone, which may kill and restart it; ended and removed after."""
+    now = start(server, home)
+    try:
+        yield now
+    finally:
+        stop(server, home)
+        shutil.rmtree(now.room.folder)
 
 
 def elsewhere(server: Server) -> Room | None:
@@ -136,7 +148,9 @@ def _furnish(server: Server, home: Path, before: Running | None) -> Room:
         folder = Path(tempfile.gettempdir()) / f"lichen-services-{mark}" / server.NAME
     folder.mkdir(parents=True, exist_ok=True)
     wanted = dict(before.room.ports) if before else _wanted(server)
-    ports = {name: _free(port) if _taken(port) else port for name, port in wanted.items()}
+    ports: dict[str, int] = {}
+    for name, port in wanted.items():
+        ports[name] = _free(ports.values()) if _taken(port) else port
     return Room(server.NAME, folder, ports)
 
 
@@ -163,12 +177,11 @@ def _taken(port: int) -> bool:
     return False
 
 
-def _free(port: int) -> int:
-    """Return a free port above `port`, below those that Linux gives to outgoing connections."""
-    # Drawn, not the next one: two homes that look at the same moment must not find the same. The
-    # last two digits stay, so that the ports of different servers never meet.
-    others = random.SystemRandom().sample(range(port % 100 + 20000, 32700, 100), 60)
-    return next(each for each in others if not _taken(each))
+def _free(given: Collection[int]) -> int:
+    """Return a free port below those that Linux gives to outgoing connections."""
+    # Drawn, not the next one: two homes that look at the same moment must not find the same.
+    others = random.SystemRandom().sample(range(20000, 32700), 100)
+    return next(each for each in others if each not in given and not _taken(each))
 
 
 @contextlib.contextmanager

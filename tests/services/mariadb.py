@@ -71,7 +71,7 @@ def launches(room: Room) -> list[Launch]:
             ],
             account=ACCOUNT,
         )
-    options = [f"--{key}={value}" for key, value in SETTINGS.items()]
+    options = [f"--{name}={value}" for name, value in SETTINGS.items()]
     place = [f"--datadir={data}", f"--port={room.port}", f"--init-file={grants}"]
     tls = [f"--ssl-cert={made}", f"--ssl-key={key}"]
     return [Launch(["mariadbd", "--no-defaults", *place, *tls, *options], account=ACCOUNT)]

@@ -9,7 +9,7 @@ from tests.services.tls import certificate
 
 NAME = "mosquitto"
 TITLE = "Mosquitto"
-PORTS = {"main": 11883, "tls": 18883}
+PORTS = {"main": 11883, "tls": 18884}
 SECONDS = 10.0
 
 ACCOUNT = "mosquitto"

@@ -2,10 +2,11 @@
 
 import json
 import sys
+import urllib.error
 import urllib.request
 from typing import Any
 
-from tests.services.frame import HOST, ROOT, Launch, Room, run
+from tests.services.frame import HOST, ROOT, Launch, Room, ServiceError, run
 
 NAME = "moto"
 TITLE = "Moto"
@@ -50,7 +51,7 @@ def bucket(room: Room, name: str) -> None:
     """Make an S3 bucket."""
     region = f"<LocationConstraint>{REGION}</LocationConstraint>"
     body = f"<CreateBucketConfiguration>{region}</CreateBucketConfiguration>"
-    _ask(room, "s3", f"/{name}", "PUT", body.encode(), {})
+    _ask(room, "s3", f"/{name}", "PUT", body.encode(), {"Content-Type": "application/xml"})
 
 
 def stream(room: Room, name: str, *, shards: int) -> None:
@@ -78,6 +79,11 @@ def _ask(
     request = urllib.request.Request(
         f"http://{room.address}{path}", data=body, method=method, headers=signed
     )
-    with urllib.request.urlopen(request, timeout=5) as reply:
-        content: bytes = reply.read()
+    try:
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            content: bytes = reply.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            said = error.read().decode(errors="replace")
+        raise ServiceError(f"moto answered {method} {path} with {error.code}: {said}") from error
     return content

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tests.services import debian
 from tests.services.frame import DATABASE, HOST, PASSWORD, USER, Launch, Room, give, run
+from tests.services.tls import certificate
 
 NAME = "postgres"
 TITLE = "PostgreSQL"
@@ -14,7 +15,9 @@ SECONDS = 20.0
 
 QUICKLY = signal.SIGINT  # SIGTERM would wait until every client has gone
 ACCOUNT = "postgres"  # the server refuses to be run by root
-PACKAGES = ("postgresql", "postgresql-client")
+BASE = "postgres"  # the database from which others are made
+PROGRAMS = ("initdb", "postgres", "psql", "openssl")
+PACKAGES = ("postgresql", "postgresql-client", "openssl")
 
 SETTINGS = {
     "listen_addresses": HOST,
@@ -42,7 +45,7 @@ def program(name: str) -> Path | None:
 
 def missing() -> str | None:
     """Why PostgreSQL cannot start here; None when it can."""
-    absent = [name for name in ("initdb", "postgres", "psql") if program(name) is None]
+    absent = [name for name in PROGRAMS if program(name) is None]
     return f"no {', '.join(absent)}: packages {' '.join(PACKAGES)}" if absent else None
 
 
@@ -54,6 +57,8 @@ def install() -> None:
 def launches(room: Room) -> list[Launch]:
     """Make a cluster with one superuser that needs its password, and say how to run it."""
     data = room.folder / "data"
+    made, key = certificate(room)
+    give(room.folder, ACCOUNT)
     if not (data / "PG_VERSION").exists():
         secret = room.folder / "secret"
         secret.write_text(PASSWORD)
@@ -67,20 +72,45 @@ def launches(room: Room) -> list[Launch]:
             account=ACCOUNT,
         )
     (data / "postmaster.pid").unlink(missing_ok=True)  # left by a kill; the lock says who is alive
-    options = [f"--{key}={value}" for key, value in SETTINGS.items()]
+    tls = {"ssl": "on", "ssl_cert_file": made, "ssl_key_file": key}
+    options = [f"--{name}={value}" for name, value in (SETTINGS | tls).items()]
     server = [str(program("postgres")), "-D", str(data), "-p", str(room.port), *options]
     return [Launch(server, account=ACCOUNT, ends_by=QUICKLY)]
 
 
 def answer(room: Room) -> str:
     """Ask for the version in the database that tests use, which is made at the first answer."""
-    if not ask(room, f"select 1 from pg_database where datname = '{DATABASE}'", "postgres"):  # noqa: S608
-        ask(room, f"create database {DATABASE}", "postgres")
+    if not ask(room, f"select 1 from pg_database where datname = '{DATABASE}'", BASE):  # noqa: S608
+        create(room, DATABASE)
     return ask(room, "show server_version")
 
 
+def create(room: Room, database: str) -> None:
+    """Make an empty database."""
+    ask(room, f"create database {database} template template0", BASE)
+
+
+def drop(room: Room, database: str) -> None:
+    """Remove a database with its replication slots, whoever still uses them."""
+    held = f"pg_replication_slots where database = '{database}'"
+    ask(room, f"select pg_terminate_backend(active_pid) from {held} and active", BASE)  # noqa: S608
+    # A walsender needs a moment to let go of its slot.
+    ask(
+        room,
+        f"""do $$ begin
+        for i in 1..100 loop
+            exit when not exists (select from {held} and active);
+            perform pg_sleep(0.05);
+        end loop;
+        perform pg_drop_replication_slot(slot_name) from {held};
+        end $$""",  # noqa: S608
+        BASE,
+    )
+    ask(room, f"drop database {database} with (force)", BASE)
+
+
 def ask(room: Room, sql: str, database: str = DATABASE) -> str:
-    """Run one statement with the package's own client and return its cells, unaligned."""
+    """Run statements with the package's own client and return their cells, unaligned."""
     address = f"postgresql://{USER}@{room.address}/{database}"
     return run(
         [str(program("psql")), address, "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"],
