@@ -6,6 +6,7 @@ A server module needs no base class. It has the names of `Server` below at its t
     TITLE = "PostgreSQL"                   # for people
     PORTS = {"main": 15432}                # default ports; taken ones are replaced by free ones
     SECONDS = 15.0                         # how long a start may take
+    ACCOUNT = "postgres"                   # only if the server refuses root: who runs it then
 
     def missing() -> str | None: ...       # why this machine cannot start it; None: it can
     def install() -> None: ...             # make missing() None, by apt, go, pip or maven

@@ -142,10 +142,11 @@ def _failed(server: Server, room: Room, what: str) -> ServiceError:
 def _furnish(server: Server, home: Path, before: Running | None) -> Room:
     """Make the server's folder and give it ports that nobody listens on, the last ones if free."""
     folder = home / server.NAME
-    if os.geteuid() == 0 and not _open_to_all(home):
-        # The account that runs the server could not reach its data below a private folder.
+    account = getattr(server, "ACCOUNT", None)
+    if account and os.geteuid() == 0 and not _open_to_all(home):
+        # The account could not reach its data below a private folder.
         mark = hashlib.sha256(str(home).encode()).hexdigest()[:12]
-        folder = Path(tempfile.gettempdir()) / f"lichen-services-{mark}" / server.NAME
+        folder = Path(tempfile.gettempdir()) / f"lichen-{server.NAME}-{mark}"
     folder.mkdir(parents=True, exist_ok=True)
     wanted = dict(before.room.ports) if before else _wanted(server)
     ports: dict[str, int] = {}

@@ -71,11 +71,20 @@ def launches(room: Room) -> list[Launch]:
             ],
             account=ACCOUNT,
         )
-    (data / "postmaster.pid").unlink(missing_ok=True)  # left by a kill; the lock says who is alive
+    forget_another_boot(data / "postmaster.pid")
     tls = {"ssl": "on", "ssl_cert_file": made, "ssl_key_file": key}
     options = [f"--{name}={value}" for name, value in (SETTINGS | tls).items()]
     server = [str(program("postgres")), "-D", str(data), "-p", str(room.port), *options]
     return [Launch(server, account=ACCOUNT, ends_by=QUICKLY)]
+
+
+def forget_another_boot(left: Path) -> None:
+    """Remove the file that a killed server left if another program has its process id now."""
+    # The server trusts its own file in every other case: it waits for what a dead one left running.
+    if left.exists():
+        program = Path(f"/proc/{left.read_text().split()[0]}/comm")
+        if program.exists() and program.read_text().strip() != "postgres":
+            left.unlink()
 
 
 def answer(room: Room) -> str:

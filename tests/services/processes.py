@@ -47,22 +47,26 @@ def spawn(launch: Launch, folder: Path, log: int) -> Process:
 
 
 def end(processes: Sequence[Process]) -> None:
-    """End each process group by its own signal, and kill what has not gone after PATIENCE."""
-    alive = [process for process in processes if process.alive]
-    for process in alive:
-        _signal(process, signal.Signals(process.ends_by))
+    """End each process by its own signal, and kill what it leaves or what takes over PATIENCE."""
+    everyone = _family(processes)
+    for process in processes:
+        if process.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, process.ends_by)
     deadline = time.monotonic() + PATIENCE
-    while any(process.alive for process in alive) and time.monotonic() < deadline:
+    while any(process.alive for process in processes) and time.monotonic() < deadline:
         time.sleep(0.02)
-    kill(alive)
+    kill(everyone)
 
 
 def kill(processes: Sequence[Process]) -> None:
-    """Kill each process group at once, as a crash of the server would."""
-    for process in processes:
+    """Kill the processes and all that they started, at once, as a crash of the machine would."""
+    everyone = _family(processes)
+    for process in everyone:
         if process.alive:
-            _signal(process, signal.SIGKILL)
-    while any(process.alive for process in processes):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+    while any(process.alive for process in everyone):
         time.sleep(0.01)
     for child in _CHILDREN[:]:
         if child.poll() is not None:
@@ -70,26 +74,30 @@ def kill(processes: Sequence[Process]) -> None:
 
 
 def memory(processes: Sequence[Process]) -> int:
-    """Return the bytes of the processes and their descendants, shared pages counted once."""
-    family, total = {process.pid for process in processes}, 0
-    for pid, parent in _parents():  # a child's id is greater than its parent's, save after a wrap
-        if parent in family:
-            family.add(pid)
-    for pid in family:
+    """Return the bytes of the processes and all that they started, shared pages counted once."""
+    total = 0
+    for process in _family(processes):
         with contextlib.suppress(OSError):
-            rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            rows = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
             total += sum(int(row.split()[1]) for row in rows if row.startswith("Pss:"))
     return total * 1024
 
 
+def _family(processes: Sequence[Process]) -> list[Process]:
+    """Return those of the processes that live, and their descendants."""
+    family = {process.pid: process for process in processes if process.alive}
+    grown = bool(family)
+    while grown:
+        young = {pid for pid, parent in _parents() if parent in family and pid not in family}
+        born = {pid: _born(pid) for pid in young}
+        family |= {pid: Process(pid, when, signal.SIGKILL) for pid, when in born.items() if when}
+        grown = any(born.values())
+    return list(family.values())
+
+
 def _parents() -> list[tuple[int, int]]:
     rows = (line.split() for line in run(["ps", "-e", "-o", "pid=,ppid="]).splitlines())
-    return sorted((int(pid), int(parent)) for pid, parent in rows)
-
-
-def _signal(process: Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
+    return [(int(pid), int(parent)) for pid, parent in rows]
 
 
 def _born(pid: int) -> str | None:
