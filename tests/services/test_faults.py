@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from faults import HOST, Proxy
@@ -64,6 +65,10 @@ def said(wire: socket.socket, data: bytes) -> bytes:
     return exactly(wire, len(data))
 
 
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
 def test_bytes_pass_unchanged(proxy: Proxy) -> None:
     data = os.urandom(1_000_000)
     with client(proxy) as wire:
@@ -98,6 +103,17 @@ def test_cut_after_cuts_once_and_to_the_byte(proxy: Proxy) -> None:
     assert proxy.to_client == 10
     with client(proxy) as wire:
         assert said(wire, b"x" * 100) == b"x" * 100
+
+
+def test_what_has_ended_holds_nothing(proxy: Proxy) -> None:
+    before = open_files()
+    for _ in range(20):
+        with client(proxy) as wire:
+            assert said(wire, b"a") == b"a"
+    deadline = time.monotonic() + 5
+    while open_files() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert open_files() <= before
 
 
 def test_refuse_keeps_what_is_open(proxy: Proxy) -> None:
@@ -148,8 +164,8 @@ def test_slow_keeps_to_its_rate(proxy: Proxy) -> None:
         assert 0.4 <= time.monotonic() - begun < 3
         proxy.heal()
         begun = time.monotonic()
-        assert said(wire, b"y" * 10_000) == b"y" * 10_000
-        assert time.monotonic() - begun < 0.4
+        assert said(wire, b"y" * 40_000) == b"y" * 40_000  # 2 s at the rate that is over
+        assert time.monotonic() - begun < 1.5
 
 
 def test_a_server_that_is_gone_resets_the_client() -> None:

@@ -13,6 +13,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -111,10 +112,11 @@ class Proxy:
         self._run(self._accept, door)
         return given
 
-    def _run(self, work: object, *words: object) -> None:
-        thread = threading.Thread(target=work, args=words, daemon=True)  # type: ignore[arg-type]
+    def _run(self, work: Callable[..., None], *words: object) -> threading.Thread:
+        thread = threading.Thread(target=work, args=words, daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _accept(self, door: socket.socket) -> None:
         while True:
@@ -143,8 +145,13 @@ class Proxy:
                 _reset(server)
                 return
             self._wires.add(server)
-        self._run(self._pass, client, server, False)
-        self._run(self._pass, server, client, True)
+        back = self._run(self._pass, server, client, True)
+        self._pass(client, server, False)
+        back.join()
+        with self._changed:
+            self._wires -= {client, server}
+        client.close()
+        server.close()
 
     def _pass(self, source: socket.socket, sink: socket.socket, to_client: bool) -> None:
         """Pass bytes one way until an end closes or the connection is cut."""
@@ -158,7 +165,9 @@ class Proxy:
                     sent = self._sent(sink, data[:size])
                     self._count(sent, to_client)
                     data = data[sent:]
-            sink.shutdown(socket.SHUT_WR)
+            # A cut ends the waiting for bytes too; only an end of the source's own is passed on.
+            if self._may_pass(source):
+                sink.shutdown(socket.SHUT_WR)
         except OSError:  # reset by an end, or by cut
             for wire in (source, sink):
                 _reset(wire)
