@@ -7,10 +7,10 @@ UNLABELLED = "select case when d.flight_id is null then 'never departed' \
 	from scheduled s left join departed d using (flight_id) left join landed a using (flight_id) \
 	where a.flight_id is null group by reason order by flights desc"
 
-.PHONY: help demo test check bench dev clean lock
+.PHONY: help demo test check bench dev services services-stop clean lock
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
 
 .venv/.core: requirements/demo.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -42,6 +42,13 @@ check: .venv/.dev  ## ruff, mypy strict, import-linter
 
 test: .venv/.dev  ## run all tests
 	$(BIN)/pytest
+
+services:  ## bring and start real servers on loopback, SERVERS="postgres kafka" or all; see tests/services
+	@code=0; $(PYTHON) -m tests.services install $(SERVERS) || code=1; \
+	  $(PYTHON) -m tests.services start $(SERVERS) || code=1; exit $$code
+
+services-stop:  ## end the servers
+	@$(PYTHON) -m tests.services stop $(SERVERS)
 
 bench: .venv/.dev  ## measure BENCH=loop (CASE=plan: one case of it) beside its peers; see bench/README.md
 	$(BIN)/python -m bench $(BENCH) $(CASE)
