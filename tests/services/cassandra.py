@@ -3,8 +3,8 @@
 import json
 import socket
 import struct
+from io import BufferedRWPair
 from pathlib import Path
-from typing import BinaryIO
 
 from tests.services import maven
 from tests.services.frame import HOST, Launch, Room
@@ -164,7 +164,7 @@ def _words(*pairs: str) -> bytes:
     return struct.pack(">h", len(pairs) // 2) + b"".join(encoded)
 
 
-def _exchange(talk: BinaryIO, opcode: int, body: bytes, wanted: int) -> bytes:
+def _exchange(talk: BufferedRWPair, opcode: int, body: bytes, wanted: int) -> bytes:
     """Send one frame and return the body of the answer; raises unless it is of the wanted kind."""
     version, flags, stream = 4, 0, 0
     talk.write(struct.pack(">BBhBi", version, flags, stream, opcode, len(body)) + body)

@@ -39,6 +39,9 @@ SETTINGS = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "log.cleaner.dedupe.buffer.size": str(2 << 20),
+    # A broker that was killed comes back when its old session has ended.
+    "broker.session.timeout.ms": "2000",
+    "broker.heartbeat.interval.ms": "500",
     "num.io.threads": "2",
     "num.network.threads": "2",
 }

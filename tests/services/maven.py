@@ -82,8 +82,9 @@ def _fetch(name: str) -> None:
     draft, kit = KITS / f"{name}.draft", KITS / name
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
-    words = ["mvn", "--batch-mode", "--quiet", "--strict-checksums", "--file", _pom(name), COPY]
-    run([*words, f"-DoutputDirectory={draft}", "-DincludeScope=runtime"], seconds=1800)
+    how = ["--batch-mode", "--quiet", "--strict-checksums", "--file", str(_pom(name))]
+    what = [COPY, f"-DoutputDirectory={draft}", "-DincludeScope=runtime"]
+    run(["mvn", *how, *what], seconds=1800)
     shutil.copyfile(_pom(name), draft / "pom.xml")
     shutil.rmtree(kit, ignore_errors=True)
     draft.rename(kit)

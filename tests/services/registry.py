@@ -9,6 +9,7 @@ from tests.services import (
     mosquitto,
     moto,
     postgres,
+    schemas,
 )
 from tests.services.frame import Server
 
@@ -19,6 +20,7 @@ SERVERS: tuple[Server, ...] = (
     ferretdb,
     moto,
     kafka,
+    schemas,
     cassandra,
     hdfs,
 )
