@@ -144,18 +144,34 @@ STARTUP, READY, QUERY, RESULT = 1, 2, 7, 8  # opcodes of the native protocol, ve
 
 def answer(room: Room) -> str:
     """Ask the node in CQL for its version."""
-    with (
-        socket.create_connection((HOST, room.port), timeout=5) as line,
-        line.makefile("rwb") as talk,
-    ):
-        _exchange(talk, STARTUP, _words("CQL_VERSION", "3.0.0"), READY)
-        text = b"select release_version from system.local"
-        consistency_one, no_flags = 1, 0
-        query = struct.pack(">i", len(text)) + text + struct.pack(">hb", consistency_one, no_flags)
-        rows = _exchange(talk, QUERY, query, RESULT)
+    rows = ask(room, "select release_version from system.local")
     # One row with one cell: its length follows the count of rows, its text ends the answer.
     mark = struct.pack(">i", 1)
     return rows[rows.rindex(mark) + len(mark) + 4 :].decode()
+
+
+def create(room: Room, keyspace: str) -> None:
+    """Make a keyspace of one replica."""
+    replicas = "{'class': 'SimpleStrategy', 'replication_factor': 1}"
+    ask(room, f'create keyspace "{keyspace}" with replication = {replicas}')
+
+
+def drop(room: Room, keyspace: str) -> None:
+    """Remove a keyspace and all its tables."""
+    ask(room, f'drop keyspace if exists "{keyspace}"')
+
+
+def ask(room: Room, cql: str) -> bytes:
+    """Run one statement and return the body of its result, as the protocol writes it."""
+    with (
+        socket.create_connection((HOST, room.port), timeout=30) as line,
+        line.makefile("rwb") as talk,
+    ):
+        _exchange(talk, STARTUP, _words("CQL_VERSION", "3.0.0"), READY)
+        text = cql.encode()
+        consistency_one, no_flags = 1, 0
+        query = struct.pack(">i", len(text)) + text + struct.pack(">hb", consistency_one, no_flags)
+        return _exchange(talk, QUERY, query, RESULT)
 
 
 def _words(*pairs: str) -> bytes:

@@ -7,7 +7,7 @@ that a file of a few megabytes has several.
 import http.client
 import json
 from pathlib import Path
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 from xml.sax.saxutils import escape
 
 from tests.services import maven
@@ -107,25 +107,49 @@ def _xml(settings: dict[str, str]) -> str:
 def answer(room: Room) -> str:
     """Write a small file, read it back, and return Hadoop's version."""
     path, text = "/.lichen-ready", b"ready"
-    query = urlencode(
-        {"op": "CREATE", "overwrite": "true", "noredirect": "true", "user.name": USER}
-    )
-    place = json.loads(_http("PUT", room.address, f"/webhdfs/v1{path}?{query}"))["Location"]
-    _through(place, "PUT", text)
-    query = urlencode({"op": "OPEN", "noredirect": "true", "user.name": USER})
-    place = json.loads(_http("GET", room.address, f"/webhdfs/v1{path}?{query}"))["Location"]
-    if _through(place, "GET") != text:
+    put(room, path, text)
+    if get(room, path) != text:
         raise ConnectionError("the file that was read is not the one that was written")
-    beans = json.loads(
-        _http("GET", room.address, "/jmx?qry=Hadoop:service=NameNode,name=NameNodeInfo")
-    )
-    return str(beans["beans"][0]["SoftwareVersion"])
+    page = "/jmx?qry=Hadoop:service=NameNode,name=NameNodeInfo"
+    return str(json.loads(_http("GET", room.address, page))["beans"][0]["SoftwareVersion"])
 
 
-def _through(place: str, method: str, body: bytes = b"") -> bytes:
-    """Send a request to the DataNode that the NameNode named."""
+def put(room: Room, path: str, content: bytes) -> None:
+    """Write a file, and the folders above it."""
+    _there("PUT", _placed("PUT", room, path, op="CREATE", overwrite="true"), content)
+
+
+def get(room: Room, path: str) -> bytes:
+    """Read a file."""
+    return _there("GET", _placed("GET", room, path, op="OPEN"))
+
+
+def make(room: Room, folder: str) -> None:
+    """Make a folder."""
+    _http("PUT", room.address, _page(folder, op="MKDIRS"))
+
+
+def drop(room: Room, path: str) -> None:
+    """Remove a file, or a folder with all in it."""
+    _http("DELETE", room.address, _page(path, op="DELETE", recursive="true"))
+
+
+def _placed(method: str, room: Room, path: str, **words: str) -> str:
+    """Return where the NameNode sends those who want a file's content."""
+    page = _page(path, **words, noredirect="true")
+    return str(json.loads(_http(method, room.address, page))["Location"])
+
+
+def _there(method: str, place: str, body: bytes = b"") -> bytes:
+    """Ask the DataNode that the NameNode named."""
     parts = urlsplit(place)
-    return _http(method, parts.netloc, f"{parts.path}?{parts.query}", body)
+    path = quote(parts.path, safe="/%")  # WebHDFS leaves letters such as é as they are
+    return _http(method, parts.netloc, f"{path}?{parts.query}", body)
+
+
+def _page(path: str, **words: str) -> str:
+    """Return the address of a file or folder in WebHDFS, with its superuser."""
+    return f"/webhdfs/v1{quote(path)}?{urlencode({**words, 'user.name': USER})}"
 
 
 def _http(method: str, address: str, path: str, body: bytes = b"") -> bytes:

@@ -8,10 +8,13 @@ the broker is to be found at the port `cut`: a test that listens there and passe
 import base64
 import socket
 import struct
+from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.services import maven
-from tests.services.frame import HOST, Launch, Room, run
+from tests.services.frame import HOST, Launch, Room, ServiceError, run
 
 NAME = "kafka"
 TITLE = "Kafka"
@@ -19,6 +22,7 @@ PORTS = {"main": 19092, "controller": 19093, "behind": 19094, "cut": 19095}
 SECONDS = 60.0
 
 CLUSTER = base64.urlsafe_b64encode(b"lichen's brokers").decode().rstrip("=")
+NONE: Mapping[str, str] = MappingProxyType({})
 LOG = "-Dorg.slf4j.simpleLogger"
 
 SETTINGS = {
@@ -85,19 +89,68 @@ def _settings(room: Room, data: Path) -> list[tuple[str, str]]:
 
 def answer(room: Room) -> str:
     """Ask for the cluster's metadata and return its id; raises until the broker is in it."""
-    metadata, version, question, no_topics = 3, 2, 7, 0
-    body = struct.pack(">hhihi", metadata, version, question, -1, no_topics)
+    no_topics = struct.pack(">i", 0)
+    told = _ask(room, METADATA, no_topics)
+    (brokers,) = struct.unpack(">i", told.read(4))
+    if brokers != 1:
+        raise ConnectionError(f"{brokers} of 1 brokers are in the cluster")
+    told.read(4)  # its id
+    _word(told)  # its host
+    told.read(4)  # its port
+    _word(told)  # its rack
+    return f"cluster {_word(told)}"
+
+
+def create(room: Room, topic: str, *, partitions: int, settings: Mapping[str, str] = NONE) -> None:
+    """Make a topic, with settings such as cleanup.policy."""
+    fixed = [_packed(key) + _packed(value) for key, value in settings.items()]
+    replicas, no_places = 1, 0
+    shape = struct.pack(">ihii", partitions, replicas, no_places, len(fixed))
+    truly = struct.pack(">ib", PATIENCE, 0)
+    topics = struct.pack(">i", 1) + _packed(topic) + shape + b"".join(fixed)
+    _done(topic, _ask(room, CREATE, topics + truly))
+
+
+def drop(room: Room, topic: str) -> None:
+    """Remove a topic and all its records."""
+    topics = struct.pack(">i", 1) + _packed(topic)
+    _done(topic, _ask(room, DELETE, topics + struct.pack(">i", PATIENCE)))
+
+
+METADATA, CREATE, DELETE = (3, 2), (19, 2), (20, 1)  # questions of the protocol: key and version
+PATIENCE = 10_000  # milliseconds that the broker may take
+
+
+def _ask(room: Room, question: tuple[int, int], body: bytes) -> BytesIO:
+    """Send one question and return the answer after its number."""
+    number, no_client = 7, -1
+    sent = struct.pack(">hhih", *question, number, no_client) + body
     with (
-        socket.create_connection((HOST, room.port), timeout=3) as line,
+        socket.create_connection((HOST, room.port), timeout=15) as line,
         line.makefile("rb") as said,
     ):
-        line.sendall(struct.pack(">i", len(body)) + body)
+        line.sendall(struct.pack(">i", len(sent)) + sent)
         (length,) = struct.unpack(">i", said.read(4))
-        reply = said.read(length)
-    echoed, brokers = struct.unpack_from(">ii", reply)
-    if (echoed, brokers) != (question, 1):
-        raise ConnectionError(f"answer {echoed} to question {question}, {brokers} brokers of 1")
-    (host,) = struct.unpack_from(">h", reply, 12)
-    rest = reply[12 + 2 + host + 4 + 2 :]  # after the host: its port and its absent rack
-    (length,) = struct.unpack_from(">h", rest)
-    return f"cluster {rest[2 : 2 + length].decode()}"
+        told = BytesIO(said.read(length))
+    if struct.unpack(">i", told.read(4)) != (number,):
+        raise ConnectionError("the broker answered another question")
+    return told
+
+
+def _done(topic: str, told: BytesIO) -> None:
+    """Raise ServiceError unless the broker did to the topic what was asked."""
+    told.read(4 + 4)  # a time of throttling, and that there is one topic
+    _word(told)
+    (code,) = struct.unpack(">h", told.read(2))
+    if code != 0:
+        raise ServiceError(f"Kafka refused with error {code} for topic {topic}")
+
+
+def _packed(word: str) -> bytes:
+    return struct.pack(">h", len(word)) + word.encode()
+
+
+def _word(told: BytesIO) -> str:
+    """Read a string, which may be absent."""
+    (length,) = struct.unpack(">h", told.read(2))
+    return told.read(max(length, 0)).decode()
