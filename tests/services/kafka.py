@@ -1,8 +1,8 @@
 """Kafka: one process that is broker and controller (KRaft), from Maven artefacts.
 
-Topics are not made by naming them. A client that comes through the port `behind` is told that
-the broker is to be found at the port `cut`: a test that listens there and passes bytes on to
-`behind` can slow, halve or cut every connection of that client.
+Topics are not made by naming them. A broker tells its clients where to find it, so a proxy cannot
+be put before the port `main`. It can before `behind`: whoever comes there is sent to the port
+`cut(room)`, where a test's proxy listens and passes bytes on to `behind`.
 """
 
 import base64
@@ -18,7 +18,7 @@ from tests.services.frame import HOST, Launch, Room, ServiceError, run
 
 NAME = "kafka"
 TITLE = "Kafka"
-PORTS = {"main": 19092, "controller": 19093, "behind": 19094, "cut": 19095}
+PORTS = {"main": 19092, "controller": 19093, "behind": 19094}
 SECONDS = 60.0
 
 CLUSTER = base64.urlsafe_b64encode(b"lichen's brokers").decode().rstrip("=")
@@ -72,16 +72,21 @@ def launches(room: Room) -> list[Launch]:
     return [Launch([*maven.command(NAME, "kafka.Kafka", *options), str(settings)])]
 
 
+def cut(room: Room) -> int:
+    """Return the port to which clients of `behind` are sent; nobody listens there but a test."""
+    return room.ports["behind"] + 1
+
+
 def _settings(room: Room, data: Path) -> list[tuple[str, str]]:
     """Return the fixed settings and those that hold ports and folders."""
     ports = room.ports
-    main, cut = f"MAIN://{HOST}:{ports['main']}", f"CUT://{HOST}:{ports['cut']}"
+    main, sent = f"MAIN://{HOST}:{ports['main']}", f"CUT://{HOST}:{cut(room)}"
     behind = f"CUT://{HOST}:{ports['behind']}"
     controller = f"{HOST}:{ports['controller']}"
     return [
         *SETTINGS.items(),
         ("listeners", f"{main},{behind},CONTROLLER://{controller}"),
-        ("advertised.listeners", f"{main},{cut}"),
+        ("advertised.listeners", f"{main},{sent}"),
         ("controller.quorum.voters", f"1@{controller}"),
         ("log.dirs", str(data)),
     ]
