@@ -104,6 +104,8 @@ def _born(pid: int) -> str | None:
     """Return when the process started, or None if it is gone or only waits to be reaped."""
     try:
         after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        # A zombie with more threads than itself (a killed Java) still holds its ports and files.
+        gone = after_name[0] in "ZX" and len(list(Path(f"/proc/{pid}/task").iterdir())) <= 1
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return None if after_name[0] in "ZX" else after_name[19]
+    return None if gone else after_name[19]

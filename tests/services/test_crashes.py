@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from faults import Proxy
 from servers import Place
+from tests.services import kafka as log
 from tests.services import keeper, processes
 from tests.services import mosquitto as broker
 from tests.services import postgres as database
@@ -34,6 +35,37 @@ def test_a_restarted_mosquitto_keeps_its_sessions(mosquitto: Room, tmp_path: Pat
         assert keeper.stop(broker, tmp_path)
         again = keeper.start(broker, tmp_path).room
         assert broker.client(again, "sub", [*session, "-C", "1"]).strip() == "kept"
+
+
+def test_a_killed_kafka_comes_back_where_it_was_with_its_topics(
+    kafka: Room, tmp_path: Path
+) -> None:
+    with keeper.private(log, tmp_path) as now:
+        assert now.room.port != kafka.port
+        log.create(now.room, "kept", partitions=1)
+        processes.kill(now.processes)
+        with pytest.raises(ConnectionRefusedError):
+            log.answer(now.room)
+        again = keeper.start(log, tmp_path)
+        assert again.room == now.room  # clients find it again
+        with pytest.raises(ServiceError, match="error 36"):  # the topic is there
+            log.create(again.room, "kept", partitions=1)
+
+
+def test_a_cut_between_kafka_and_its_client_is_got_over(kafka_topic: Place) -> None:
+    client = pytest.importorskip("confluent_kafka")
+    room = kafka_topic.room
+    with Proxy(room.ports["behind"], door=log.cut(room)) as proxy:
+        address = {"bootstrap.servers": f"{kafka_topic.host}:{proxy.port}", "log_level": 0}
+        writer = client.Producer(address)
+        for value in ("a", "b"):
+            writer.produce(kafka_topic.name, value, partition=0)
+            assert writer.flush(20) == 0
+            before = proxy.accepted
+            proxy.cut()
+        writer.produce(kafka_topic.name, "c", partition=0)
+        assert writer.flush(20) == 0
+        assert proxy.accepted > before  # it did not go round the proxy
 
 
 def through(proxy: Proxy) -> Room:

@@ -1,11 +1,15 @@
 """Each server answers a client's question and has what the sources need of it."""
 
+import json
 import socket
 import ssl
+import struct
+import urllib.request
+from urllib.error import HTTPError
 
 import pytest
 from servers import Place
-from tests.services import ferretdb, mariadb, mosquitto, moto, postgres
+from tests.services import cassandra, ferretdb, hdfs, kafka, mariadb, mosquitto, moto, postgres
 from tests.services.frame import HOST, PASSWORD, USER, Room, ServiceError, run
 
 
@@ -88,6 +92,91 @@ def test_kinesis_reads_a_record_by_its_sequence_number(kinesis_stream: Place) ->
     records = moto.kinesis(room, "GetRecords", {"ShardIterator": iterator})["Records"]
     assert [record["Data"] for record in records] == ["YQ=="]
     assert len(moto.kinesis(room, "ListShards", {"StreamName": name})["Shards"]) == 2
+
+
+def test_kafka_hides_an_aborted_transaction_from_read_committed(kafka_topic: Place) -> None:
+    client = pytest.importorskip("confluent_kafka")
+    address = {"bootstrap.servers": kafka_topic.room.address}
+    told = client.Producer({**address, "transactional.id": kafka_topic.name})
+    told.init_transactions(20)
+    for value, end in (("a", told.commit_transaction), ("b", told.abort_transaction)):
+        told.begin_transaction()
+        told.produce(kafka_topic.name, value, partition=0)
+        told.flush(20)
+        end(20)
+    seen = {"read_committed": [b"a"], "read_uncommitted": [b"a", b"b"]}
+    for isolation, values in seen.items():
+        reader = client.Consumer(
+            {
+                **address,
+                "group.id": f"{kafka_topic.name}-{isolation}",
+                "isolation.level": isolation,
+                "enable.partition.eof": True,
+            }
+        )
+        reader.assign([client.TopicPartition(kafka_topic.name, 0, 0)])
+        read = []
+        while not (message := reader.poll(20)).error():  # until the partition's end
+            read.append(message.value())
+        reader.close()
+        assert read == values
+
+
+def test_kafka_makes_no_topic_that_was_not_asked_for(kafka_topic: Place) -> None:
+    with pytest.raises(ServiceError, match="error 36"):  # it is there already
+        kafka.create(kafka_topic.room, kafka_topic.name, partitions=1)
+    with pytest.raises(ServiceError, match="error 3 "):  # unknown
+        kafka.drop(kafka_topic.room, f"{kafka_topic.name}_2")
+
+
+def test_cassandra_counts_rows_by_ranges_of_tokens(cassandra_keyspace: Place) -> None:
+    room, table = cassandra_keyspace.room, f"{cassandra_keyspace.name}.t"
+    cassandra.ask(room, f"create table {table} (a int primary key)")
+    for number in range(20):
+        cassandra.ask(room, f"insert into {table} (a) values ({number})")  # noqa: S608
+
+    def count(where: str) -> int:
+        rows = cassandra.ask(room, f"select count(*) from {table} where {where}")  # noqa: S608
+        (found,) = struct.unpack(">q", rows[-8:])
+        return int(found)
+
+    below, above = count("token(a) < 0"), count("token(a) >= 0")
+    assert (below > 0, above > 0, below + above) == (True, True, 20)
+
+
+def test_hdfs_keeps_a_file_of_several_blocks(hdfs_folder: Place) -> None:
+    path, content = f"/{hdfs_folder.name}/é & 100%.csv", bytes(range(256)) * 10_000
+    hdfs.put(hdfs_folder.room, path, content)
+    assert hdfs.get(hdfs_folder.room, path) == content
+    hdfs.drop(hdfs_folder.room, path)
+    with pytest.raises(ConnectionError, match="FileNotFoundException"):
+        hdfs.get(hdfs_folder.room, path)
+
+
+def test_the_stand_in_for_a_registry_knows_a_schema_again(
+    schemas: Room, kafka_topic: Place
+) -> None:
+    subject = f"/subjects/{kafka_topic.name}-value"
+    text = '{"type": "record", "name": "R", "fields": []}'
+    first = registry(schemas, f"{subject}/versions", schema=text)
+    assert registry(schemas, f"{subject}/versions", schema=text.replace(" ", "")) == first
+    assert registry(schemas, f"/schemas/ids/{first['id']}") == {"schema": text}
+    other = registry(schemas, f"{subject}/versions", schema=text.replace("R", kafka_topic.name))
+    latest = registry(schemas, f"{subject}/versions/latest")
+    assert (latest["id"], latest["version"]) == (other["id"], 2)
+    for path, code in (("/schemas/ids/999999", 40403), ("/subjects/none/versions", 40401)):
+        with pytest.raises(HTTPError) as refused:
+            registry(schemas, path)
+        with refused.value as reply:
+            assert (reply.code, json.load(reply)["error_code"]) == (404, code)
+
+
+def registry(room: Room, path: str, **body: str) -> dict[str, int | str]:
+    """Ask a schema registry; with words to say, by POST."""
+    said = json.dumps(body).encode() if body else None
+    with urllib.request.urlopen(f"http://{room.address}{path}", said, timeout=5) as reply:
+        told: dict[str, int | str] = json.load(reply)
+    return told
 
 
 def test_postgres_speaks_tls(postgres: Room) -> None:

@@ -5,7 +5,8 @@
         proxy.cut()
 
 A server that tells its clients another address to go to (Kafka's advertised listener, HDFS's
-redirect to a DataNode) must tell the proxy's, or the client goes round it.
+redirect to a DataNode) must tell the proxy's, or the client goes round it: `door` is a port that
+the server was told beforehand.
 """
 
 import contextlib
@@ -26,7 +27,7 @@ WAKE = 0.1  # seconds after which a thread that waits for a peer looks whether i
 class Proxy:
     """Passes every connection on to a server, until told otherwise; a fault lasts until `heal`."""
 
-    def __init__(self, port: int, host: str = HOST) -> None:
+    def __init__(self, port: int, host: str = HOST, *, door: int = 0) -> None:
         self.target = (host, port)
         self.accepted = 0  # connections, so that a test can show that its client came again
         self.to_server = 0  # bytes
@@ -39,7 +40,7 @@ class Proxy:
         self._threads: list[threading.Thread] = []
         self._closed = False
         self._door: socket.socket | None = None
-        self.port = self._listen(0)
+        self.port = self._listen(door)
 
     def __enter__(self) -> Self:
         return self

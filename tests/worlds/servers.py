@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.services import cassandra as cassandra_server
 from tests.services import ferretdb as ferretdb_server
 from tests.services import frame, keeper
+from tests.services import hdfs as hdfs_server
+from tests.services import kafka as kafka_server
 from tests.services import mariadb as mariadb_server
 from tests.services import mosquitto as mosquitto_server
 from tests.services import moto as moto_server
 from tests.services import postgres as postgres_server
+from tests.services import schemas as schemas_server
 from tests.services.frame import Room, Server
 
 
@@ -95,6 +99,30 @@ def moto() -> Room:
     return running(moto_server)
 
 
+@pytest.fixture(scope="session")
+def kafka() -> Room:
+    """A running Kafka broker."""
+    return running(kafka_server)
+
+
+@pytest.fixture(scope="session")
+def schemas() -> Room:
+    """A running stand-in for a schema registry."""
+    return running(schemas_server)
+
+
+@pytest.fixture(scope="session")
+def cassandra() -> Room:
+    """A running Cassandra node."""
+    return running(cassandra_server)
+
+
+@pytest.fixture(scope="session")
+def hdfs() -> Room:
+    """A running NameNode and DataNode."""
+    return running(hdfs_server)
+
+
 @pytest.fixture
 def postgres_database(postgres: Room, request: pytest.FixtureRequest) -> Iterator[Place]:
     """An empty PostgreSQL database; it goes with its replication slots and connections."""
@@ -141,3 +169,30 @@ def kinesis_stream(moto: Room, request: pytest.FixtureRequest) -> Place:
     place = Place(moto, fresh(request), user=moto_server.KEY_ID)
     moto_server.stream(moto, place.name, shards=2)
     return place
+
+
+@pytest.fixture
+def kafka_topic(kafka: Room, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """An empty Kafka topic of three partitions; its name is fit as a consumer group's, too."""
+    place = Place(kafka, fresh(request), user="", password="")
+    kafka_server.create(kafka, place.name, partitions=3)
+    yield place
+    kafka_server.drop(kafka, place.name)
+
+
+@pytest.fixture
+def cassandra_keyspace(cassandra: Room, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """An empty keyspace."""
+    place = Place(cassandra, fresh(request), user="", password="")
+    cassandra_server.create(cassandra, place.name)
+    yield place
+    cassandra_server.drop(cassandra, place.name)
+
+
+@pytest.fixture
+def hdfs_folder(hdfs: Room, request: pytest.FixtureRequest) -> Iterator[Place]:
+    """An empty folder in HDFS: its name is its path, without the slash before it."""
+    place = Place(hdfs, fresh(request), password="")
+    hdfs_server.make(hdfs, f"/{place.name}")
+    yield place
+    hdfs_server.drop(hdfs, f"/{place.name}")
