@@ -11,7 +11,7 @@ from tests.services.frame import HOST, ROOT, Launch, Room, ServiceError, run
 NAME = "ferretdb"
 TITLE = "FerretDB"
 PORTS = {"main": 17017}
-SECONDS = 10.0
+SECONDS = 20.0
 
 KIT = ROOT / "tests" / "services" / "kits" / "ferretdb"  # go.mod and go.sum pin what is built
 PROGRAM = ROOT / ".services" / "kits" / "ferretdb-1.24.2"

@@ -9,7 +9,7 @@ from tests.services.tls import certificate
 NAME = "mariadb"
 TITLE = "MariaDB"
 PORTS = {"main": 13306}
-SECONDS = 30.0
+SECONDS = 40.0
 
 ACCOUNT = "mysql"
 PACKAGES = ("mariadb-server", "mariadb-client", "openssl")

@@ -10,7 +10,7 @@ from tests.services.tls import certificate
 NAME = "mosquitto"
 TITLE = "Mosquitto"
 PORTS = {"main": 11883, "tls": 18884}
-SECONDS = 10.0
+SECONDS = 20.0
 
 ACCOUNT = "mosquitto"
 PACKAGES = ("mosquitto", "mosquitto-clients", "openssl")

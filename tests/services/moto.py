@@ -11,7 +11,7 @@ from tests.services.frame import HOST, ROOT, Launch, Room, ServiceError, run
 NAME = "moto"
 TITLE = "Moto"
 PORTS = {"main": 15000}
-SECONDS = 20.0
+SECONDS = 40.0
 
 REGION = "eu-central-1"
 KEY_ID = "lichen"  # moto takes any

@@ -11,7 +11,7 @@ from tests.services.tls import certificate
 NAME = "postgres"
 TITLE = "PostgreSQL"
 PORTS = {"main": 15432}
-SECONDS = 20.0
+SECONDS = 40.0
 
 QUICKLY = signal.SIGINT  # SIGTERM would wait until every client has gone
 ACCOUNT = "postgres"  # the server refuses to be run by root
