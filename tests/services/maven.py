@@ -21,6 +21,7 @@ KITS = ROOT / ".services" / "kits"
 # Test servers answer a few small questions: a quick start counts for more than peak speed.
 LEAN = (
     "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # nearly halves what a start takes
     "-XX:-UsePerfData",
     "-Djava.net.preferIPv4Stack=true",
     "-Dfile.encoding=UTF-8",  # not the language of whoever runs the tests
