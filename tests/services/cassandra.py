@@ -48,7 +48,6 @@ OPTIONS = (
     "-Xms256m",
     "-Xmx512m",
     "-XX:MaxDirectMemorySize=256m",
-    "-XX:TieredStopAtLevel=1",
     "-XX:+ExitOnOutOfMemoryError",
     *(f"--add-exports={package}=ALL-UNNAMED" for package in EXPORTS),
     *(f"--add-opens={package}=ALL-UNNAMED" for package in OPENS),

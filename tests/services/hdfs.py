@@ -27,7 +27,7 @@ SECONDS = 60.0
 NODES = "org.apache.hadoop.hdfs.server"
 NAMENODE, DATANODE = f"{NODES}.namenode.NameNode", f"{NODES}.datanode.DataNode"
 # Hadoop's XML binding defines classes by reflection, which Java 17 has to be told to permit.
-OPTIONS = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "--add-opens=java.base/java.lang=ALL-UNNAMED")
+OPTIONS = ("-Xmx256m", "--add-opens=java.base/java.lang=ALL-UNNAMED")
 WHO = {"HADOOP_USER_NAME": USER}  # else the superuser would be whoever runs the tests
 
 LOG4J = """\

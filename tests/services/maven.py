@@ -21,6 +21,7 @@ KITS = ROOT / ".services" / "kits"
 # Test servers answer a few small questions: a quick start counts for more than peak speed.
 LEAN = (
     "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # nearly halves what a start takes
     "-XX:-UsePerfData",
     "-Djava.net.preferIPv4Stack=true",
     "-Dfile.encoding=UTF-8",  # not the language of whoever runs the tests
@@ -69,7 +70,8 @@ def java() -> Path | None:
         *(Path(each).resolve().parents[1] for each in [on_path] if each),
         *sorted(Path("/usr/lib/jvm").glob("*")),
     ]
-    return next((home / "bin" / "java" for home in homes if _release(home) == JAVA), None)
+    programs = [home / "bin" / "java" for home in homes if _release(home) == JAVA]
+    return next((program for program in programs if program.exists()), None)
 
 
 def _release(home: Path) -> str | None:
@@ -79,7 +81,7 @@ def _release(home: Path) -> str | None:
     except OSError:
         return None
     found = next((line for line in lines if line.startswith("JAVA_VERSION=")), "")
-    return found.partition('"')[2].partition(".")[0]
+    return found.partition('"')[2].strip('"').partition(".")[0]
 
 
 def _fetch(name: str) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import confluent_kafka
 import pytest
 from faults import Proxy
 from servers import Place
@@ -53,11 +54,10 @@ def test_a_killed_kafka_comes_back_where_it_was_with_its_topics(
 
 
 def test_a_cut_between_kafka_and_its_client_is_got_over(kafka_topic: Place) -> None:
-    client = pytest.importorskip("confluent_kafka")
     room = kafka_topic.room
     with Proxy(room.ports["behind"], door=log.cut(room)) as proxy:
         address = {"bootstrap.servers": f"{kafka_topic.host}:{proxy.port}", "log_level": 0}
-        writer = client.Producer(address)
+        writer = confluent_kafka.Producer(address)
         for value in ("a", "b"):
             writer.produce(kafka_topic.name, value, partition=0)
             assert writer.flush(20) == 0
