@@ -221,7 +221,7 @@ def _number(rule: Rule, integers: Collection[str]) -> str | None:
 def _repeated(rule: Rule, number: str, rows: exp.Query) -> exp.Select:
     """Return how many rows repeat an earlier one's key: rows less the bits that they set.
 
-    Each group has one bit for each of its 32 neighbours, in a BIGINT that none of them makes negative.
+    A group has a bit for each of its 32 neighbours; none of them makes the BIGINT negative.
     """
     value = exp.cast(col(number), "bigint")
     place = exp.BitwiseAnd(this=value.copy(), expression=lit(_NEIGHBOURS - 1))
