@@ -12,8 +12,9 @@ import pytest
 from lichen.core.errors import LichenError
 from lichen.core.names import Kind, Name
 from lichen.core.time import instant
+from lichen.declared import Project
 from lichen.kept import Nodes, keep, open_project
-from lichen.project import Project, read_project
+from lichen.project import read_project
 from lichen.testing.project import SmallProject
 
 NOW = instant("2020-06-01")

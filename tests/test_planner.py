@@ -15,12 +15,13 @@ import pytest
 from lichen.core.names import Name
 from lichen.core.steps import AnyStep, Build, Drain, Land, Publish, signature
 from lichen.core.time import instant
+from lichen.declared import Project
 from lichen.loop import open_loop
 from lichen.observe import observe
 from lichen.planner import plan
 from lichen.ports.facts import Facts, Observed
 from lichen.ports.ledger import Record, State
-from lichen.project import Project, read_project
+from lichen.project import read_project
 from lichen.selection import Selection
 from lichen.testing.project import SmallProject
 

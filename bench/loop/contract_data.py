@@ -1,4 +1,7 @@
-"""Write the orders that are checked: 10M rows in one Parquet file, a few of them wrong."""
+"""Write the orders that are checked: 10M rows in one Parquet file, a few of them wrong.
+
+Moments are in UTC and say so, as in the files that a run stages and judges.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ select
     case when i % 6007 = 1 then 'nobody' else 'user' || (hash(i, 5) % 2000000) || '@example.org'
     end as email,
     ['new', 'paid', 'sent', 'done'][(1 + hash(i, 6) % 4)::int] as status,
-    timestamp '2024-01-01' + to_seconds((hash(i, 7) % 31536000)::bigint) as created,
+    timestamptz '2024-01-01 00:00:00Z' + to_seconds((hash(i, 7) % 31536000)::bigint) as created,
     created + to_seconds(
         (hash(i, 8) % 864000)::bigint - case when i % 8009 = 2 then 864000 else 0 end) as updated,
     printf('%08x', hash(i, 9) % 4294967296) || case when i % 3001 = 4 then 'z' else '' end as code
@@ -31,7 +34,7 @@ from range({rows}) t(i)
 """
 
 if __name__ == "__main__":
-    target = Path(sys.argv[1]) / "orders.parquet"
+    target = Path(sys.argv[1]) / "orders_utc.parquet"
     if not target.exists():
         with duckdb.connect() as connection:
             copy = f"copy ({ORDERS.format(rows=ROWS)}) to '{target}.part' (format parquet)"

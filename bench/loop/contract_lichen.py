@@ -12,6 +12,7 @@ from lichen.adapters.duckdb import DuckDB
 from lichen.core.contract.odcs import read_contract
 from lichen.core.contract.scan import compile_scan, compile_verdicts, findings
 from lichen.core.contract.spec import trusting_types
+from lichen.core.contract.types import INTEGERS
 from lichen.core.sql import col, rel
 from lichen.core.time import instant
 from lichen.ports.engine import Scan
@@ -27,7 +28,8 @@ def main(file: Path, *, rows: bool) -> dict[str, object]:
         exp.alias_(exp.false(), "_deleted"),
     ).from_(rel("orders"))
     engine, now = DuckDB(), instant("2026-01-01")
-    query = compile_scan(contract, staged, whole=staged, refs={}, now=now)
+    integers = [c.name for c in contract.columns if c.type in INTEGERS]
+    query = compile_scan(contract, staged, whole=staged, refs={}, now=now, integers=integers)
     (measured,) = engine.rows(query, {"orders": scan})
     found = findings(contract, "sources.orders", measured)
     if rows:
@@ -38,4 +40,4 @@ def main(file: Path, *, rows: bool) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]) / "orders.parquet", rows=sys.argv[2:] == ["rows"])))
+    print(json.dumps(main(Path(sys.argv[1]) / "orders_utc.parquet", rows=sys.argv[2:] == ["rows"])))

@@ -8,6 +8,7 @@ import pandera.polars as pa
 import polars as pl
 
 COUNTRIES = ["AT", "BE", "CH", "DE", "DK", "ES", "FR", "GB", "IT", "NL", "PL", "SE"]
+MOMENT = pl.Datetime("us", "UTC")
 LATER = pa.Check(lambda data: data.lazyframe.select(pl.col("updated") >= pl.col("created")))
 ROWS = pa.Check(lambda data: data.lazyframe.select(pl.len() >= 9_000_000))
 SCHEMA = pa.DataFrameSchema(
@@ -23,8 +24,8 @@ SCHEMA = pa.DataFrameSchema(
         "status": pa.Column(
             pl.String, pa.Check.isin(["new", "paid", "sent", "done"]), nullable=True
         ),
-        "created": pa.Column(pl.Datetime),
-        "updated": pa.Column(pl.Datetime, nullable=True),
+        "created": pa.Column(MOMENT),
+        "updated": pa.Column(MOMENT, nullable=True),
         "code": pa.Column(pl.String, pa.Check.str_length(8, 8), nullable=True),
     },
     checks=[LATER, ROWS],
@@ -52,4 +53,4 @@ def main(file: Path) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]) / "orders.parquet")))
+    print(json.dumps(main(Path(sys.argv[1]) / "orders_utc.parquet")))

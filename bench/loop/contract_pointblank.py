@@ -49,4 +49,4 @@ def main(file: Path, backend: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]) / "orders.parquet", sys.argv[2])))
+    print(json.dumps(main(Path(sys.argv[1]) / "orders_utc.parquet", sys.argv[2])))

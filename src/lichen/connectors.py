@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Any
 
 from lichen.core.errors import SourceError
@@ -32,4 +31,6 @@ def connector(name: str) -> Any:
 
 @cache
 def _added() -> dict[str, str]:
+    from importlib.metadata import entry_points  # slow to load, and mostly there is nobody to ask
+
     return {point.name: point.value for point in entry_points(group=GROUP)}

@@ -8,26 +8,34 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from lichen.core.fingerprint import Print
-from lichen.core.names import Name
+from lichen.connectors import connector
+from lichen.core.digest import Print
+from lichen.core.names import Kind, Name
 from lichen.core.pycode import modules_of
-from lichen.project import FOLDERS, Node, Project, read_node, read_project, read_settings
+from lichen.declared import FOLDERS, Project, read_file, read_settings
+from lichen.stages.sources.spec import read_feed
+
+if TYPE_CHECKING:
+    from lichen.prints import Node
+
+T = TypeVar("T")
 
 _PLACE = Path(".lichen") / "project.json"
 
 
-class Nodes(Mapping[Name, Node]):
-    """Nodes by name, each read from its file when somebody first asks for it."""
+class Nodes(Mapping[Name, T]):
+    """Nodes, or their feeds, by name, each read from its file when somebody first asks for it."""
 
-    def __init__(self, names: tuple[Name, ...], read: Callable[[Name], Node]) -> None:
+    def __init__(self, names: tuple[Name, ...], read: Callable[[Name], T]) -> None:
         self._names = dict.fromkeys(names)
         self._read = read
-        self._found: dict[Name, Node] = {}
+        self._found: dict[Name, T] = {}
 
-    def __getitem__(self, name: Name) -> Node:
+    def __getitem__(self, name: Name) -> T:
         if name not in self._names:
             raise KeyError(name)
         if name not in self._found:
@@ -64,6 +72,8 @@ def open_project(root: Path) -> Project:
     digest = _digest(root)
     kept = _read(root)
     if kept is None or not digest or kept.digest != digest:
+        from lichen.project import read_project  # it parses SQL, which is not needed otherwise
+
         return dataclasses.replace(read_project(root), digest=digest)
     return _restored(kept, root)
 
@@ -146,12 +156,27 @@ def _restored(kept: _Kept, root: Path) -> Project:
         root,
         settings.name,
         settings.targets,
-        Nodes(tuple(places), lambda name: read_node(name, root, project, places)),
+        Nodes(tuple(places), lambda name: _node(name, project, places)),
         {Name.parse(n): tuple(map(Name.parse, read)) for n, read in kept.reads.items()},
         {Name.parse(n): tuple(map(Name.parse, named)) for n, named in kept.refers.items()},
         {Name.parse(n): rules for n, rules in kept.rules.items()},
         {Name.parse(n): Print(*print_) for n, print_ in kept.prints.items()},
         {Name.parse(n): columns for n, columns in kept.columns.items()},
+        Nodes(
+            tuple(name for name in places if name.kind is Kind.source),
+            lambda name: read_feed(places[name], name, root, connector),
+        ),
         kept.digest,
     )
     return project
+
+
+def _node(name: Name, known: Project, places: Mapping[Name, Path]) -> Node:
+    path = places[name]
+    kind = Kind(path.relative_to(known.root).parts[0])
+    node = next(node for node in read_file(kind, path, known.root) if node.name == name)
+    if name.kind in (Kind.source, Kind.model, Kind.service):
+        return node  # checking these leaves nothing behind
+    from lichen.project import checked
+
+    return checked(node, known, places)

@@ -15,14 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
-from sqlglot import exp
-
 from lichen.adoption import adopt
 from lichen.branch import as_published, begin
 from lichen.core.errors import LedgerError, LichenError, ProjectError, Where
 from lichen.core.names import Kind, Name
 from lichen.core.secrets import resolved
-from lichen.core.sql import Prepared
 from lichen.core.steps import (
     Adopt,
     AnyStep,
@@ -37,23 +34,17 @@ from lichen.core.steps import (
     Train,
 )
 from lichen.core.time import Instant, instant, iso, wall
+from lichen.declared import Project
 from lichen.kept import keep, open_project
 from lichen.noted import concluded, intended, landed
 from lichen.observe import Watch, World, look_within, observe
 from lichen.planner import below, plan, refuse_waiting
-from lichen.ports.engine import Engine
 from lichen.ports.facts import Facts, Observed
-from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Record, State
 from lichen.ports.source import Connector, Outside, Stream
-from lichen.project import Project
 from lichen.selection import Selection, Span, select
-from lichen.stages.context import Context, Shelf
-from lichen.stages.features.spec import Features
 from lichen.stages.models.spec import Model
-from lichen.stages.outcomes.spec import Outcome
 from lichen.stages.services.spec import Service
-from lichen.stages.sources.spec import Source
 from lichen.target import Place, place_of, secret
 from lichen.wiring import (
     open_connector,
@@ -64,10 +55,15 @@ from lichen.wiring import (
     read_state,
 )
 
-if TYPE_CHECKING:  # what looks at data is imported when it looks: plans start fast
+if TYPE_CHECKING:  # what looks at data or reads SQL is imported when it does: plans start fast
+    from lichen.core.sql import Prepared
+    from lichen.ports.engine import Engine
+    from lichen.ports.lake import Lake
     from lichen.readers.quarantine import Asked
     from lichen.readers.query import Answer, Library
+    from lichen.stages.context import Context, Shelf
     from lichen.stages.models.ask import Inquiry
+    from lichen.stages.sources.spec import Feed
     from lichen.units.run import Verdict
 
 
@@ -205,8 +201,7 @@ class Loop:
 
         if run is not None:
             then = past(self, run)
-            shelf = Shelf(then.records, self.lake)
-            library = Library(self.project, shelf, self.engine, self.folder)
+            library = Library(self.project, self._shelf(then.records), self.engine, self.folder)
             return query(sql, library, instant(now) if now is not None else then.now)
         state = self.state()
         return query(sql, self._library(state), _known(state, now))
@@ -272,14 +267,16 @@ class Loop:
 
         state = self.state()
         records, now = self._pinned(state), _known(state, None)
-        shelf = Shelf(records, self.lake)
+        shelf = self._shelf(records)
 
         def live_of(service: Service, metric: str) -> Any:
             inquiry = self.inquiry(service.model)
             return live(inquiry, service.name.name, metric, shelf, now, self.engine)
 
         def example_of(service: Service) -> str:
-            table = exp.to_identifier(service.name.name, quoted=True).sql()
+            from lichen.core.sql import col
+
+            table = col(service.name.name).sql()
             answer = self.query(f"select prediction_id from predictions.{table} limit 1")  # noqa: S608
             return str(answer.rows[0]["prediction_id"])
 
@@ -306,11 +303,11 @@ class Loop:
     def _world(self, state: State, now: Instant, chosen: Selection) -> World:
         world = observe(self.project, state, now, self.folder, self._connect, chosen)
         if chosen.span is not None:
-            shelf = Shelf(state.done, self.lake)
+            shelf = self._shelf(state.done)
             look_within(self.project, shelf, chosen, self.engine, world)
         return world
 
-    def _connect(self, source: Source) -> Connector:
+    def _connect(self, source: Feed) -> Connector:
         """Return what reads a source. It stays open, so that what it read can be acknowledged."""
         node = str(source.name)
         with self._lock:
@@ -318,7 +315,7 @@ class Loop:
                 self._open[node] = open_connector(source, self._outside(source))
             return self._open[node]
 
-    def _outside(self, source: Source) -> Outside:
+    def _outside(self, source: Feed) -> Outside:
         named = self.project.targets[self.target].secrets
         return Outside(
             node=str(source.name),
@@ -351,15 +348,20 @@ class Loop:
     def _library(self, state: State) -> Library:
         from lichen.readers.query import Library
 
-        shelf = Shelf(self._pinned(state), self.lake)
+        shelf = self._shelf(self._pinned(state))
         return Library(self.project, shelf, self.engine, self.folder)
+
+    def _shelf(self, records: Mapping[str, Record]) -> Shelf:
+        from lichen.stages.context import Shelf
+
+        return Shelf(records, self.lake)
 
     def _facts(
         self, state: State, run: str, world: World, now: Instant, chosen: Selection
     ) -> Facts:
         seen: dict[str, Observed] = {}
         if any(model.retrain.looks for model in self.project.of(Model)):
-            shelf, engine = Shelf(state.done, self.lake), lambda: self.engine
+            shelf, engine = self._shelf(state.done), lambda: self.engine
             seen = self._watch.models(self.project, shelf, now, chosen, self.inquiry, engine)
         return Facts(
             state,
@@ -386,11 +388,13 @@ class Loop:
                 ready = [s for s in steps if not waiting.intersection(s.after)]
                 if not ready:
                     return tuple(events)
-                shelf = Shelf(state.done, self.lake)
+                shelf = self._shelf(state.done)
                 jobs = [pool.submit(self._apply, s, run, now, shelf, report) for s in ready]
                 events += [job.result() for job in jobs]
 
     def _apply(self, step: AnyStep, run: str, now: Instant, shelf: Shelf, report: Report) -> Event:
+        from lichen.stages.context import Context
+
         report(Event(step))
         started = time.perf_counter()
         intents: list[Record] = []
@@ -500,7 +504,9 @@ class Loop:
 
     def inquiry(self, name: Name) -> Inquiry:
         """Return a model with all that its training set is made of."""
+        from lichen.stages.features.spec import Features
         from lichen.stages.models.ask import Inquiry
+        from lichen.stages.outcomes.spec import Outcome
 
         model = self.project.nodes[name]
         assert isinstance(model, Model)

@@ -13,20 +13,20 @@ from lichen.core.names import Name
 from lichen.core.pyrun import call
 from lichen.core.steps import Mark, Seen
 from lichen.core.time import Instant
-from lichen.ports.engine import Engine
+from lichen.declared import Project
 from lichen.ports.facts import Observed
 from lichen.ports.ledger import State
 from lichen.ports.source import Connector, Files
-from lichen.project import Project
 from lichen.selection import EVERYTHING, Selection
-from lichen.stages.context import Shelf
 from lichen.stages.models.spec import Model
 from lichen.stages.services.log import log_sizes
 from lichen.stages.services.spec import Service
 from lichen.stages.sources.retry import attempted
-from lichen.stages.sources.spec import Source
+from lichen.stages.sources.spec import Feed, Source
 
 if TYPE_CHECKING:
+    from lichen.ports.engine import Engine
+    from lichen.stages.context import Shelf
     from lichen.stages.models.ask import Inquiry
 
 
@@ -50,7 +50,7 @@ def observe(
     state: State,
     now: Instant,
     folder: Path,
-    connect: Callable[[Source], Connector],
+    connect: Callable[[Feed], Connector],
     selection: Selection = EVERYTHING,
 ) -> World:
     """Run what sources prepare, look at what they hold, and measure the services' logs.
@@ -59,16 +59,16 @@ def observe(
     """
     world = World()
     prepared: dict[Path, str | None] = {}
-    for source in project.of(Source):
-        if not selection.takes(source.name):
+    for name, feed in project.feeds.items():
+        if not selection.takes(name):
             continue
-        path = source.prepare
+        path = feed.prepare
         if path is not None and path not in prepared:
-            prepared[path] = _trouble(partial(_prepare, source, project.root, now))
+            prepared[path] = _trouble(partial(_prepare, feed, project.root, now))
         trouble = prepared.get(path) if path is not None else None
-        trouble = trouble or _trouble(partial(_look, source, connect, state, world))
+        trouble = trouble or _trouble(partial(_look, feed, connect, state, world))
         if trouble is not None:
-            world.trouble[str(source.name)] = trouble
+            world.trouble[str(name)] = trouble
     for service in project.of(Service):
         world.logs[str(service.name)] = log_sizes(folder, service.name.name)
     return world
@@ -89,13 +89,11 @@ def look_within(
         world.within[node] = frozenset(row["_file"] for row in rows)
 
 
-def _look(
-    source: Source, connect: Callable[[Source], Connector], state: State, world: World
-) -> None:
-    node = str(source.name)
+def _look(feed: Feed, connect: Callable[[Feed], Connector], state: State, world: World) -> None:
+    node = str(feed.name)
 
     def look() -> None:
-        match connect(source):
+        match connect(feed):
             case Files() as files:
                 world.files[node] = files.list(state.files.get(node, {}))
             case stream:
@@ -103,13 +101,13 @@ def _look(
                 world.marks[node] = stream.look(done.facts.get("cursor") if done else None)
 
     try:
-        attempted(look, source.retries, lambda _: True)
+        attempted(look, feed.retries, lambda _: True)
     except (LichenError, OSError) as error:
         if not isinstance(error, LichenError):
-            raise SourceError(f"it cannot be looked at: {error}", where=source.where) from error
+            raise SourceError(f"it cannot be looked at: {error}", where=feed.where) from error
         raise SourceError(
             error.what,
-            where=error.where or source.where,
+            where=error.where or feed.where,
             allowed=error.allowed,
             given=error.given,
             hint=error.hint,
@@ -163,13 +161,13 @@ class Watch:
         return found
 
 
-def _prepare(source: Source, root: Path, now: Instant) -> None:
+def _prepare(feed: Feed, root: Path, now: Instant) -> None:
     """Run a source's `prepare(folder, now)`; its module is read anew each time."""
-    assert source.prepare is not None
+    assert feed.prepare is not None
     attempted(
         partial(
             call,
-            source.prepare,
+            feed.prepare,
             "prepare",
             root,
             [root, now],
@@ -177,6 +175,6 @@ def _prepare(source: Source, root: Path, now: Instant) -> None:
             error=SourceError,
             hint="it is called as prepare(folder, now)",
         ),
-        source.retries,
+        feed.retries,
         lambda error: not isinstance(error.__cause__, SyntaxError | ImportError),
     )

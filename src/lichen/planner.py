@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
@@ -11,9 +12,9 @@ from lichen.core.errors import ProjectError
 from lichen.core.names import Kind, Name
 from lichen.core.steps import Adopt, AnyStep, Publish
 from lichen.core.time import Instant
+from lichen.declared import Project
 from lichen.ports.facts import Facts, Upcoming
 from lichen.ports.ledger import State
-from lichen.project import Project
 from lichen.selection import EVERYTHING, Selection
 from lichen.stages.models.plan import plan_model
 from lichen.stages.models.spec import Model
@@ -21,7 +22,9 @@ from lichen.stages.services.plan import plan_drain, plan_promote
 from lichen.stages.services.spec import Service
 from lichen.stages.sources.plan import plan_source
 from lichen.stages.tables.plan import plan_table
-from lichen.stages.tables.spec import Table
+
+if TYPE_CHECKING:
+    from lichen.stages.tables.spec import Table
 
 DATA = (Kind.source, Kind.table, Kind.predictions, Kind.feedback)
 
@@ -113,9 +116,7 @@ def _plan_node(
 
 
 def _table(project: Project, name: Name) -> Table:
-    table = project.nodes[name]
-    assert isinstance(table, Table)
-    return table
+    return cast("Table", project.nodes[name])
 
 
 def _adoptions(facts: Facts) -> tuple[AnyStep, ...]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from sqlglot import exp
 
-from lichen.core.fingerprint import Print, digest, fingerprint, normal
+from lichen.core.digest import Print, digest
+from lichen.core.fingerprint import fingerprint, normal
 from lichen.core.names import Name
 from lichen.core.pycode import code_fingerprint
 from lichen.core.resolve import relations

@@ -7,94 +7,32 @@ refuses cycles, and leaves a `Project`: nodes, who reads whom, and a fingerprint
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import msgspec
 from sqlglot import exp
 
-from lichen.connectors import connector
 from lichen.core import graph
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.spec import names_read, rules_of
+from lichen.core.digest import Print
 from lichen.core.errors import ProjectError, Where
-from lichen.core.fingerprint import Print
 from lichen.core.names import Kind, Name
 from lichen.core.resolve import line_in, refuse_columns, relations, resolve
-from lichen.core.settings import convert, line_of, load
+from lichen.core.settings import line_of
 from lichen.core.sql import columns_in, tables_in
-from lichen.prints import Node as Node
-from lichen.prints import leaf, print_of
-from lichen.stages.features.spec import Features, read_features, read_features_function
+from lichen.declared import FOLDERS, Project, read_file, read_settings
+from lichen.prints import Node, leaf, print_of
+from lichen.stages.features.spec import Features
 from lichen.stages.models.metric import METRICS
-from lichen.stages.models.spec import Model, read_model
-from lichen.stages.outcomes.spec import Outcome, read_outcome
-from lichen.stages.services.spec import Service, read_service
+from lichen.stages.models.spec import Model
+from lichen.stages.outcomes.spec import Outcome
+from lichen.stages.services.spec import Service
 from lichen.stages.services.tables import columns_of
-from lichen.stages.sources.spec import Source, read_source
+from lichen.stages.sources.spec import Source
 from lichen.stages.tables.function import Function
-from lichen.stages.tables.spec import Table, keyed, read_table, read_table_function
-from lichen.target import TargetSettings, read_targets
-
-
-class ProjectSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What `lichen.yml` may say."""
-
-    name: str
-    targets: dict[str, TargetSettings] = {}
-
-
-@dataclass(frozen=True)
-class Project:
-    """A project as declared: its nodes, which nodes each one reads, and what each one means.
-
-    `refers` names the nodes that a contract's references look things up in: they come first, but
-    what they hold does not make anything stale. `rules` are the fingerprints of contracts' rules.
-    """
-
-    root: Path
-    name: str
-    targets: Mapping[str, TargetSettings]
-    nodes: Mapping[Name, Node]
-    reads: Mapping[Name, tuple[Name, ...]]
-    refers: Mapping[Name, tuple[Name, ...]]
-    rules: Mapping[Name, str]
-    prints: Mapping[Name, Print]
-    columns: Mapping[Name, tuple[str, ...]]
-    digest: str = ""  # of the files that it was read from, where it is known
-
-    def of(self, kind: type[Any]) -> Iterator[Any]:
-        """Yield the nodes of one spec type, each after what it reads."""
-        for name in graph.ordered(self.reads):
-            if name.kind is _KINDS[kind] and name in self.nodes:
-                yield self.nodes[name]
-
-    def node(self, text: str) -> Name:
-        """Return the node that a user names, by `kind.name` or by a name that stands once."""
-        found = [n for n in self.reads if text in (str(n), n.name)]
-        exact = [n for n in found if str(n) == text]
-        if len(found) == 1 or exact:
-            return (exact or found)[0]
-        if found:
-            raise ProjectError(f"{text!r} names several nodes", allowed=map(str, found))
-        raise ProjectError(
-            f"this project has no node {text!r}",
-            where=Where(self.root),
-            allowed=sorted(map(str, self.reads)),
-            given=text,
-        )
-
-
-_KINDS: dict[type[Any], Kind] = {
-    Source: Kind.source, Table: Kind.table, Features: Kind.features,
-    Outcome: Kind.outcome, Model: Kind.model, Service: Kind.service,
-}  # fmt: skip
-FOLDERS: dict[Kind, tuple[str, ...]] = {
-    Kind.source: (".yml",), Kind.table: (".sql", ".py"), Kind.features: (".sql", ".py"),
-    Kind.outcome: (".sql",), Kind.model: (".py",), Kind.service: (".yml",),
-}  # fmt: skip
+from lichen.stages.tables.spec import Table, keyed
 
 
 def read_project(root: Path) -> Project:
@@ -120,35 +58,16 @@ def read_project(root: Path) -> Project:
             columns[name] = _service_columns(name)
             prints[name] = leaf(name, dict.fromkeys(columns[name], ""), "")
         schema.columns[str(name)] = columns[name]
+    feeds = {name: node for name, node in nodes.items() if isinstance(node, Source)}
     return Project(
-        root, settings.name, settings.targets, nodes, reads, refers, rules, prints, columns
+        root, settings.name, settings.targets, nodes, reads, refers, rules, prints, columns, feeds
     )
 
 
-def read_node(name: Name, root: Path, known: Project, places: Mapping[Name, Path]) -> Node:
-    """Read one node of a project that was read before without a mistake."""
-    path = places[name]
-    kind = Kind(path.relative_to(root).parts[0])
-    node = next(n for n in _read(kind, path, Name(kind, path.stem), root) if n.name == name)
-    if not isinstance(node, Table | Features | Outcome):
-        return node  # of the others, checking leaves nothing behind
+def checked(node: Node, known: Project, places: Mapping[Name, Path]) -> Node:
+    """Check a node of a project that was read before without a mistake, as then."""
     schema = _Schema(known.nodes, places, {str(n): c for n, c in known.columns.items()})
     return _check(node, schema, known.columns)
-
-
-def read_settings(root: Path) -> ProjectSettings:
-    path = root / "lichen.yml"
-    if not path.is_file():
-        raise ProjectError(
-            "there is no lichen.yml here, so this is not a Lichen project",
-            where=Where(root),
-            hint="go to the project's folder, or name it with -C FOLDER",
-        )
-    value, lines = load(path.read_text("utf-8"), path)
-    said = value.pop("targets", {}) if isinstance(value, dict) else {}
-    settings = convert(value, ProjectSettings, path, lines)
-    targets = read_targets(said, path, {"$.targets": 1, **lines})
-    return msgspec.structs.replace(settings, targets=targets)
 
 
 def _nodes(root: Path) -> dict[Name, Node]:
@@ -159,7 +78,7 @@ def _nodes(root: Path) -> dict[Name, Node]:
         for path in sorted(found):
             if path.name.startswith((".", "_")):
                 continue
-            for node in _read(kind, path, Name(kind, path.stem), root):
+            for node in read_file(kind, path, root):
                 if node.name in nodes:
                     raise _named_twice(path, nodes[node.name])
                 nodes[node.name] = node
@@ -176,25 +95,6 @@ def _named_twice(path: Path, other: Node) -> ProjectError:
             "its subfolder"
         )
     return ProjectError(f"two files are named {path.stem!r}", where=Where(path), hint=hint)
-
-
-def _read(kind: Kind, path: Path, name: Name, root: Path) -> tuple[Node, ...]:
-    """Read the nodes of one file: a function that gives features is a table, too."""
-    readers: dict[tuple[Kind, str], Callable[[], Node | tuple[Node, ...]]] = {
-        (Kind.source, ".yml"): lambda: read_source(path, name, root, connector),
-        (Kind.table, ".sql"): lambda: read_table(path, name),
-        (Kind.table, ".py"): lambda: read_table_function(path, name),
-        (Kind.features, ".sql"): lambda: read_features(path, name),
-        (Kind.features, ".py"): lambda: read_features_function(path, name),
-        (Kind.outcome, ".sql"): lambda: read_outcome(path, name),
-        (Kind.model, ".py"): lambda: read_model(path, name),
-        (Kind.service, ".yml"): lambda: read_service(path, name),
-    }
-    try:
-        found = readers[kind, path.suffix]()
-    except UnicodeDecodeError as error:
-        raise ProjectError(f"this is no UTF-8 text: {error.reason}", where=Where(path)) from error
-    return found if isinstance(found, tuple) else (found,)
 
 
 def _refuse_strays(root: Path) -> None:

@@ -19,10 +19,10 @@ from lichen.core import graph
 from lichen.core.errors import LichenError
 from lichen.core.names import Kind, Name
 from lichen.core.time import Instant, iso
+from lichen.declared import Project
 from lichen.loop import Loop
 from lichen.noted import landed
 from lichen.ports.ledger import Record
-from lichen.project import Project
 
 Identity = tuple[str, str, int]  # what a record is in any ledger: run, node, sequence
 

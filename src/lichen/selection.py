@@ -11,7 +11,7 @@ from lichen.core import graph
 from lichen.core.errors import ProjectError, Where
 from lichen.core.names import Kind, Name
 from lichen.core.time import Instant, iso
-from lichen.project import Project
+from lichen.declared import Project
 
 
 class Span(NamedTuple):

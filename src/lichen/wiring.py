@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lichen.connectors import connector
-from lichen.ports.engine import Engine
-from lichen.ports.http import Server
-from lichen.ports.lake import Lake
-from lichen.ports.ledger import Ledger, State
-from lichen.ports.online import Online
-from lichen.ports.source import Connector, Outside
-from lichen.stages.sources.spec import Source
-from lichen.target import Place
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the ports' own words; what they say of SQL trees would load its parser
+    from lichen.ports.engine import Engine
+    from lichen.ports.http import Server
+    from lichen.ports.lake import Lake
+    from lichen.ports.ledger import Ledger, State
+    from lichen.ports.online import Online
+    from lichen.ports.source import Connector, Outside
     from lichen.stages.models.run import Learners
+    from lichen.stages.sources.spec import Feed
+    from lichen.target import Place
 
 
 def open_engine(place: Place) -> Engine:
@@ -53,7 +53,7 @@ def read_state(place: Place) -> State:
     return state_of(place.ledger)
 
 
-def open_connector(source: Source, outside: Outside) -> Connector:
+def open_connector(source: Feed, outside: Outside) -> Connector:
     """Return what reads a source; nothing is opened before it is asked."""
     made: Connector = connector(source.settings.connector)(source.settings, outside)
     return made

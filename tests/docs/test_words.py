@@ -18,8 +18,8 @@ from lichen.core.contract.breaks import RAW
 from lichen.core.contract.place import MISSING, SEVERITY
 from lichen.core.names import Kind
 from lichen.core.versions import OWN
+from lichen.declared import ProjectSettings
 from lichen.ports.source import LimitSettings, Settings
-from lichen.project import ProjectSettings
 from lichen.stages.features.spec import FeaturesSettings
 from lichen.stages.models.metric import METRICS
 from lichen.stages.outcomes.spec import OutcomeSettings

@@ -7,9 +7,10 @@ from pathlib import Path
 import market
 import pytest
 
+from lichen.declared import Project
 from lichen.lineage.columns import column_lineage
 from lichen.lineage.origin import Origin
-from lichen.project import Project, read_project
+from lichen.project import read_project
 
 TABLES = {
     "plain": "select o.amount as paid, o.shop from orders o where o.tag like 'a%'",

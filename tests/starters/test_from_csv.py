@@ -12,7 +12,8 @@ import yaml
 
 from lichen.cli import main
 from lichen.core.sql import parse_select
-from lichen.project import Project, read_project
+from lichen.declared import Project
+from lichen.project import read_project
 from lichen.stages.models.spec import Model
 from lichen.stages.sources.spec import Source
 

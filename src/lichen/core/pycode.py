@@ -10,8 +10,8 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 from lichen.core.decorated import called
+from lichen.core.digest import digest
 from lichen.core.errors import ProjectError, Where
-from lichen.core.fingerprint import digest
 
 
 def code_fingerprint(path: Path, root: Path, *, undecorated: tuple[str, ...] = ()) -> str:

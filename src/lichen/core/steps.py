@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from lichen.core.digest import digest
 from lichen.core.findings import Finding
-from lichen.core.fingerprint import digest
 from lichen.core.time import Instant
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lichen.core.names import Kind, Name
+from lichen.declared import Project
 from lichen.lineage.origin import LineageError
-from lichen.project import Project
 from lichen.stages.services.spec import Service
 
 FORMS = (

@@ -19,8 +19,8 @@ from lichen.core.names import Kind, Name
 from lichen.core.resolve import resolve
 from lichen.core.sql import text
 from lichen.core.time import short
+from lichen.declared import Project
 from lichen.lineage.origin import LineageError, Origin
-from lichen.project import Project
 from lichen.stages.features.spec import Features
 from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.spec import Outcome

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from lichen.core import graph
 from lichen.core.names import Kind, Name
 from lichen.core.time import iso
+from lichen.declared import Project
 from lichen.notebook.markup import Html, grid, page, tag
 from lichen.notebook.relation import aligned
 from lichen.planner import below
 from lichen.ports.ledger import Record, State
-from lichen.project import Project
 from lichen.stages.models.spec import Model
 from lichen.stages.sources.spec import Source
 from lichen.stages.tables.spec import Table

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lichen.core.digest import Print
 from lichen.core.errors import ModelError
-from lichen.core.fingerprint import Print
 from lichen.core.time import Instant, iso
+from lichen.declared import Project
 from lichen.notebook.markup import Html, facts, folded, grid, page
 from lichen.notebook.relation import aligned
 from lichen.ports.engine import Engine
-from lichen.project import Project
 from lichen.stages.context import Shelf
 from lichen.stages.models import data
 from lichen.stages.models.ask import Inquiry

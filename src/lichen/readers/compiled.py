@@ -11,8 +11,8 @@ from lichen.core.names import Name
 from lichen.core.sql import col, columns_in, given, lit, rel, text
 from lichen.core.time import Instant
 from lichen.core.versions import stored
+from lichen.declared import Project
 from lichen.planner import below
-from lichen.project import Project
 from lichen.readers.opened import Opened
 from lichen.stages.context import FIRST_ROW, NOW, Shelf
 from lichen.stages.features.answer import answer

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Protocol
 
 from lichen.core.names import Name
+from lichen.declared import Project
 from lichen.ports.engine import Engine
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Record, State
-from lichen.project import Project
 from lichen.stages.models.ask import Inquiry
 
 

@@ -16,8 +16,8 @@ from lichen.core.names import Kind, Name
 from lichen.core.sql import DIALECT, col, lit, mistake_in, rel
 from lichen.core.time import Instant
 from lichen.core.versions import OWN, columns_of, current
+from lichen.declared import Project
 from lichen.ports.engine import Engine
-from lichen.project import Project
 from lichen.readers.values import plain
 from lichen.stages.context import Shelf
 

@@ -16,8 +16,9 @@ from lichen.core.names import Name
 from lichen.core.sql import col, lit, rel, text
 from lichen.core.time import Instant, iso, short
 from lichen.core.versions import current, ordered
+from lichen.declared import Project
 from lichen.ports.ledger import Record, State
-from lichen.project import Node, Project
+from lichen.prints import Node
 from lichen.readers.query import Library
 from lichen.readers.values import plain
 from lichen.stages.features.spec import Features

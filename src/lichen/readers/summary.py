@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from lichen.core.names import Kind, Name
 from lichen.core.time import iso
+from lichen.declared import Project
 from lichen.ports.ledger import Record, State
-from lichen.project import Project
 from lichen.stages.models.spec import Model
 from lichen.stages.services.spec import Service
 

@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from lichen.connectors import OWN, connector
+from lichen.declared import ProjectSettings
 from lichen.ports.source import Settings
-from lichen.project import ProjectSettings
 from lichen.stages.features.spec import FeaturesSettings
 from lichen.stages.outcomes.spec import OutcomeSettings
 from lichen.stages.services.spec import ServiceSettings

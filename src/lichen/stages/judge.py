@@ -11,6 +11,7 @@ from sqlglot import exp
 
 from lichen.core.contract.scan import compile_scan, compile_verdicts, findings
 from lichen.core.contract.spec import TABLE_KINDS, Contract, Rule, names_read, rules_of
+from lichen.core.contract.types import INTEGERS
 from lichen.core.errors import TableError, Where
 from lichen.core.findings import Finding, Severity
 from lichen.core.sql import col, lit, rel
@@ -149,7 +150,12 @@ def _scanned(
         query = ctx.prepared(
             key,
             lambda: compile_scan(
-                contract, _rows(scan, node, copies), whole=_whole(scan, earlier), refs=refs, now=NOW
+                contract,
+                _rows(scan, node, copies),
+                whole=_whole(scan, earlier),
+                refs=refs,
+                now=NOW,
+                integers=[column.name for column in scan.columns if column.type in INTEGERS],
             ),
         )
         (measured,) = ctx.engine.rows(query, relations, {"now": iso(ctx.now)})

@@ -15,8 +15,8 @@ from lichen.core.names import Name
 from lichen.core.sql import col, lit, rel
 from lichen.core.time import Instant, iso
 from lichen.core.versions import stored
+from lichen.declared import Project
 from lichen.ports.engine import Engine, Values
-from lichen.project import Project
 from lichen.stages.context import FIRST_ROW, NOW
 from lichen.stages.tables.function import RETURNED
 from lichen.stages.tables.python import returned

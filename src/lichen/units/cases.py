@@ -15,7 +15,7 @@ from lichen.core.errors import ProjectError, Where, placed
 from lichen.core.names import Kind, Name
 from lichen.core.settings import Lines, convert, line_of, load
 from lichen.core.time import Instant, instant
-from lichen.project import Project
+from lichen.declared import Project
 from lichen.units.subject import Subject, subject_of
 
 FOLDER = "tests"

@@ -18,9 +18,9 @@ from lichen.core.names import Kind, Name
 from lichen.core.sql import col, columns_in, rel
 from lichen.core.time import instant, iso
 from lichen.core.versions import key_text
+from lichen.declared import Project
 from lichen.ports.engine import Engine, Scan
 from lichen.ports.lake import Column
-from lichen.project import Project
 from lichen.stages.outcomes.spec import Outcome
 from lichen.stages.services.tables import columns_of
 from lichen.stages.sources.spec import Source

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from lichen.core.errors import LichenError
+from lichen.declared import Project
 from lichen.ports.engine import Engine
-from lichen.project import Project
 from lichen.stages.features.spec import Features
 from lichen.stages.outcomes.spec import Outcome
 from lichen.stages.sources.spec import Source

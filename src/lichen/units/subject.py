@@ -11,7 +11,8 @@ from lichen.core.findings import Severity
 from lichen.core.names import Kind, Name
 from lichen.core.sql import columns_in
 from lichen.core.time import short
-from lichen.project import Node, Project
+from lichen.declared import Project
+from lichen.prints import Node
 from lichen.stages.features.spec import Features
 from lichen.stages.models.spec import Model
 from lichen.stages.outcomes.spec import Outcome

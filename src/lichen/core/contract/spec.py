@@ -9,9 +9,9 @@ from typing import Literal, NamedTuple
 
 from sqlglot import exp
 
+from lichen.core.digest import digest
 from lichen.core.errors import Where
 from lichen.core.findings import Severity
-from lichen.core.fingerprint import digest
 
 RuleKind = Literal[
     "type", "not_null", "unique", "range", "length", "allowed", "pattern", "reference",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 from sqlglot import exp
@@ -53,6 +53,8 @@ class Features:
     `window` by an aggregate over t − W < event_time ≤ t for each W in `windows`, `request` from
     the outcome's own row. `entity` names the columns that identify whom it is about.
     """
+
+    kind: ClassVar[Kind] = Kind.features
 
     name: Name
     where: Where

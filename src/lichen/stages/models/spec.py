@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import ClassVar
 
 from lichen.core.decorated import read_decorated
 from lichen.core.errors import ModelError, Where, placed
@@ -31,6 +32,8 @@ class Retrain:
 @dataclass(frozen=True)
 class Model:
     """A model as its file's syntax tree declares it; the function is imported only to train."""
+
+    kind: ClassVar[Kind] = Kind.model
 
     name: Name
     where: Where

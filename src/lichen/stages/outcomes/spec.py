@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 from sqlglot import exp
 
 from lichen.core.errors import Where
-from lichen.core.names import Name
+from lichen.core.names import Kind, Name
 from lichen.core.settings import Lines, convert, line_of, load, opening_comment
 from lichen.core.sql import columns_in, parse_expression, parse_select
 
@@ -32,6 +33,8 @@ class Outcome:
     Without `key` a row is identified by the rows that it was made of, and only whole rows can be
     asked about. Without `predict_at` there is no time: the holdout is then a hash of the row id.
     """
+
+    kind: ClassVar[Kind] = Kind.outcome
 
     name: Name
     where: Where

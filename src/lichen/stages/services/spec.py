@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
@@ -29,6 +29,8 @@ class ServiceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 @dataclass(frozen=True)
 class Service:
     """A service as declared; it is quickest for questions from `horizon` before its data on."""
+
+    kind: ClassVar[Kind] = Kind.service
 
     name: Name
     where: Where

@@ -6,42 +6,53 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-from sqlglot import exp
 
-from lichen.core.contract.odcs import read_contract
-from lichen.core.contract.spec import Contract
 from lichen.core.errors import SourceError, Where, placed
-from lichen.core.names import Name
+from lichen.core.names import Kind, Name
 from lichen.core.secrets import ALLOWED, refers
-from lichen.core.settings import convert, line_of, load
-from lichen.core.sql import columns_in, lit, parse_expression
+from lichen.core.settings import Lines, convert, line_of, load
 from lichen.core.time import Instant, duration, instant
 from lichen.ports.source import Limits, Settings
+
+if TYPE_CHECKING:  # a feed is looked at without them: plans start fast
+    from sqlglot import exp
+
+    from lichen.core.contract.spec import Contract
 
 MOST_RETRIES = 10
 ONE_LANDING = Limits(250_000, 128 * 10**6, 30.0)  # where a source says nothing else
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(KB|MB|GB)")
 _BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
+_Connectors = Callable[[str], type[Any]]  # the class of a connector by its name
+_Places = Callable[[str], Where]  # a key to where the file says it
 
 
 @dataclass(frozen=True)
-class Source:
-    """A source as declared; `known_at` is an expression over the contract's columns."""
+class Feed:
+    """What a source says of where its records come from: all that looking at it takes."""
 
     name: Name
     where: Where
     settings: Settings
     prepare: Path | None
+    retries: int  # how often what fails outside is tried again
+    timeout: float  # seconds
+    limits: Limits
+
+
+@dataclass(frozen=True)
+class Source(Feed):
+    """A source as declared; `known_at` is an expression over the contract's columns."""
+
+    kind: ClassVar[Kind] = Kind.source
+
     key: tuple[str, ...]
     known_at: exp.Expr | None
     backfill_until: Instant | None
     contract: Contract
-    retries: int = 0  # how often what fails outside is tried again
-    timeout: float = 30.0  # seconds
-    limits: Limits = ONE_LANDING
 
     def told(self) -> str:
         """Return what of the settings says which records these are, as one text."""
@@ -58,33 +69,28 @@ class Source:
 _SHARED = {name for name in Settings.__struct_fields__} | {"prepare"}
 
 
-def read_source(
-    path: Path, name: Name, root: Path, connector: Callable[[str], type[Any]]
-) -> Source:
+def read_feed(path: Path, name: Name, root: Path, connector: _Connectors) -> Feed:
+    """Read of `sources/NAME.yml` where its records come from; raises SourceError with the line.
+
+    `connector` gives the class of a connector by its name.
+    """
+    settings, lines = _settings(path, connector)
+    return _feed(settings, path, name, root, _places(path, lines))
+
+
+def read_source(path: Path, name: Name, root: Path, connector: _Connectors) -> Source:
     """Read `sources/NAME.yml` and the contract beside it; raises SourceError with the line.
 
     `connector` gives the class of a connector by its name.
     """
-    value, lines = load(path.read_text("utf-8"), path)
+    # Contracts and expressions are SQL, and reading that loads its parser.
+    from lichen.core.contract.odcs import read_contract
+    from lichen.core.sql import columns_in
 
-    def at(key: str) -> Where:
-        return Where(path, line_of(lines, f"$.{key}"))
-
-    named = value.get("connector", "files") if isinstance(value, dict) else "files"
-    try:
-        spec = connector(named).Settings if isinstance(named, str) else Settings
-    except SourceError as error:
-        raise SourceError(
-            error.what,
-            where=at("connector"),
-            allowed=error.allowed,
-            given=error.given,
-            hint=error.hint,
-        ) from None
-    _refuse_written_out(value, spec, at)
-    settings: Settings = convert(value, spec, path, lines)
+    settings, lines = _settings(path, connector)
+    at = _places(path, lines)
     contract = read_contract(_contract_beside(path))
-    prepare = _prepare(settings, root, at)
+    feed = _feed(settings, path, name, root, at)
     known = _known_at(settings, path, at)
     columns = tuple(c.name for c in contract.columns)
     key = (settings.key,) if isinstance(settings.key, str) else tuple(settings.key or ())
@@ -100,28 +106,52 @@ def read_source(
     if settings.backfill_until:
         with placed(at("backfill_until"), "backfill_until"):
             backfill = instant(settings.backfill_until)
+    return Source(**vars(feed), key=key, known_at=known, backfill_until=backfill, contract=contract)
+
+
+def _settings(path: Path, connector: _Connectors) -> tuple[Settings, Lines]:
+    value, lines = load(path.read_text("utf-8"), path)
+    at = _places(path, lines)
+    named = value.get("connector", "files") if isinstance(value, dict) else "files"
+    try:
+        spec = connector(named).Settings if isinstance(named, str) else Settings
+    except SourceError as error:
+        raise SourceError(
+            error.what,
+            where=at("connector"),
+            allowed=error.allowed,
+            given=error.given,
+            hint=error.hint,
+        ) from None
+    _refuse_written_out(value, spec, at)
+    settings: Settings = convert(value, spec, path, lines)
+    return settings, lines
+
+
+def _places(path: Path, lines: Lines) -> _Places:
+    return lambda key: Where(path, line_of(lines, f"$.{key}"))
+
+
+def _feed(settings: Settings, path: Path, name: Name, root: Path, at: _Places) -> Feed:
+    prepare = _prepare(settings, root, at)
     if not 0 <= settings.retries <= MOST_RETRIES:
         raise SourceError(
             f"retries: {settings.retries} is no number of further attempts",
             where=at("retries"),
             allowed=(f"0 to {MOST_RETRIES}",),
         )
-    return Source(
+    return Feed(
         name=name,
         where=Where(path),
         settings=settings,
         prepare=prepare,
-        key=key,
-        known_at=known,
-        backfill_until=backfill,
-        contract=contract,
         retries=settings.retries,
         timeout=_timeout(settings, at),
         limits=_limits(settings, at),
     )
 
 
-def _refuse_written_out(value: Any, spec: type[Settings], at: Callable[[str], Where]) -> None:
+def _refuse_written_out(value: Any, spec: type[Settings], at: _Places) -> None:
     """Refuse a secret that is not a reference, before anything of the file is ever shown."""
     for name in sorted(spec.SECRETS & set(value if isinstance(value, dict) else ())):
         if value[name] is not None and not (isinstance(value[name], str) and refers(value[name])):
@@ -133,7 +163,7 @@ def _refuse_written_out(value: Any, spec: type[Settings], at: Callable[[str], Wh
             )
 
 
-def _prepare(settings: Settings, root: Path, at: Callable[[str], Where]) -> Path | None:
+def _prepare(settings: Settings, root: Path, at: _Places) -> Path | None:
     said = getattr(settings, "prepare", None)
     prepare = root / said if said else None
     if prepare is not None and not prepare.is_file():
@@ -146,7 +176,7 @@ def _prepare(settings: Settings, root: Path, at: Callable[[str], Where]) -> Path
     return prepare
 
 
-def _timeout(settings: Settings, at: Callable[[str], Where]) -> float:
+def _timeout(settings: Settings, at: _Places) -> float:
     with placed(at("timeout"), "timeout"):
         seconds = duration(settings.timeout).total_seconds()
     if seconds <= 0:
@@ -154,7 +184,7 @@ def _timeout(settings: Settings, at: Callable[[str], Where]) -> float:
     return seconds
 
 
-def _limits(settings: Settings, at: Callable[[str], Where]) -> Limits:
+def _limits(settings: Settings, at: _Places) -> Limits:
     said = settings.limits
     size = _SIZE.fullmatch(said.bytes)
     if size is None or not float(size[1]):
@@ -181,7 +211,11 @@ def _contract_beside(path: Path) -> Path:
     return contract
 
 
-def _known_at(settings: Settings, path: Path, at: Callable[[str], Where]) -> exp.Expr | None:
+def _known_at(settings: Settings, path: Path, at: _Places) -> exp.Expr | None:
+    from sqlglot import exp
+
+    from lichen.core.sql import lit, parse_expression
+
     if settings.known_at and (settings.event_time or settings.lag):
         raise SourceError(
             "known_at and event_time + lag say the same thing twice",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from lichen.core.fingerprint import Print
+from lichen.core.digest import Print
 from lichen.core.steps import Build, Input, Replay, said
 from lichen.ports.facts import Facts, Leaves, Upcoming
 from lichen.ports.ledger import Record
-from lichen.stages.tables.spec import Table
+
+if TYPE_CHECKING:
+    from lichen.stages.tables.spec import Table
 
 
 def plan_table(

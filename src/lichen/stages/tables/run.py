@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from sqlglot import exp
 
 from lichen.core.derive import derive
+from lichen.core.digest import Print
 from lichen.core.findings import Finding, Severity
-from lichen.core.fingerprint import Print
 from lichen.core.sql import col, given, rel
 from lichen.core.steps import Blocked, Build, Result
 from lichen.core.versions import key_range, stored

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 from sqlglot import exp
@@ -14,7 +15,7 @@ from lichen.core.contract.spec import Contract
 from lichen.core.decorated import Decorated, read_decorated
 from lichen.core.derive import shape_of
 from lichen.core.errors import TableError, Where
-from lichen.core.names import Name
+from lichen.core.names import Kind, Name
 from lichen.core.settings import Lines, convert, load, opening_comment
 from lichen.core.sql import parse_select, tables_in
 from lichen.core.versions import written
@@ -45,6 +46,8 @@ class Table:
     `static` names joined inputs whose changes alone build nothing: what is joined stays as it is.
     With a `function`, `select` reads what that gave.
     """
+
+    kind: ClassVar[Kind] = Kind.table
 
     name: Name
     where: Where
