@@ -136,19 +136,27 @@ def told_again(rows: exp.Query, replaced: exp.Query) -> exp.Select:
 
 
 def told_again_at(rows: exp.Query, replaced: exp.Query) -> exp.Select:
-    """Return what the records of a stream say, as of when each first arrived, by its place."""
+    """Return what the records of a stream say, as of when each first arrived, by its place.
+
+    A record that brought no version arrived no later than the next one that did.
+    """
     same = exp.and_(*(col(c, "t").eq(col(c, "b")) for c in ("_file", "_line")))
-    brought = (
-        exp.select(
-            col("_file"), col("_line"), exp.alias_(exp.Min(this=col("_arrived_at")), "_arrived_at")
-        )
-        .from_("replaced")
-        .group_by(col("_file"), col("_line"))
-    )
+    arrived = exp.alias_(exp.Min(this=col("_arrived_at")), "_arrived_at")
+    places = (col("_file"), col("_line"))
+    brought = exp.select(*places, arrived).from_("replaced").group_by(*places)
     names = [c for c in rows.named_selects if c != "_arrived_at"]
-    arrived = exp.func("coalesce", col("_arrived_at", "b"), col("_arrived_at", "t"))
+    onward = exp.WindowSpec(kind="ROWS", start="CURRENT ROW", end="UNBOUNDED", end_side="FOLLOWING")
+    by_then = exp.Window(
+        this=exp.Min(this=col("_arrived_at", "b")),
+        partition_by=[col("_file", "t")],
+        order=exp.Order(expressions=[exp.Ordered(this=col("_line", "t"))]),
+        spec=onward,
+    )
     return (
-        exp.select(*(col(c, "t") for c in names), exp.alias_(arrived, "_arrived_at"))
+        exp.select(
+            *(col(c, "t") for c in names),
+            exp.alias_(exp.func("coalesce", by_then, col("_arrived_at", "t")), "_arrived_at"),
+        )
         .from_(rows.subquery("t"))
         .join(brought.subquery("b"), on=same, join_type="left")
         .with_("replaced", as_=replaced)
@@ -232,9 +240,15 @@ def extent(rows: exp.Query) -> exp.Select:
     return key_range(rows).select(exp.alias_(repeats, "repeats"))
 
 
-def numbered(versions: exp.Query, source: Source, first: exp.Expr) -> exp.Select:
-    """Return versions in the order of their arrival, files and lines; row ids follow `first`."""
-    order = ordered("_arrived_at", "_deleted", "_file", "_line", "_key")
+def numbered(
+    versions: exp.Query, source: Source, first: exp.Expr, *, events: bool = False
+) -> exp.Select:
+    """Return versions in the order of their arrival, files and lines; row ids follow `first`.
+
+    What is gone comes last, since no line tells it; unless the rows are `events`.
+    """
+    last = () if events else ("_deleted",)
+    order = ordered("_arrived_at", *last, "_file", "_line", "_key")
     number = exp.Window(this=exp.RowNumber(), order=order)
     own = ("_key", "_known_at", "_arrived_at", "_deleted", "_file", "_line", "_raw")
     return (

@@ -216,7 +216,7 @@ def _versions(
         again = told_again_at if arrived.events else told_again
         rows, held = again(rows, _as_they_were(held, arrived)), _nothing(source)
     new = fresh(source, rows, held, NOW, changed=bool(arrived.changed), events=arrived.events)
-    return numbered(new, source, FIRST_ROW)
+    return numbered(new, source, FIRST_ROW, events=arrived.events)
 
 
 def _as_they_were(held: exp.Select, arrived: Arrived) -> exp.Select:
