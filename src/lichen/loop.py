@@ -145,7 +145,7 @@ class Loop:
         """
         chosen, state = select(self.project, nodes, full=full, span=span), self.state(now)
         now = _clock(state, now)
-        with self._connected():
+        with self.connected():
             world = self._world(state, now, chosen)
         steps = plan(self.project, self._facts(state, "", world, now, chosen), now, chosen)
         refuse_waiting(self.project, chosen, state, steps)
@@ -160,7 +160,7 @@ class Loop:
         span: Span | None = None,
     ) -> tuple[Event, ...]:
         """Do what `plan` shows; returns what came of each step, in the order of their ends."""
-        with self._connected():
+        with self.connected():
             return self._run(nodes, now, report, full=full, span=span)
 
     def _run(
@@ -328,7 +328,7 @@ class Loop:
         )
 
     @contextmanager
-    def _connected(self) -> Iterator[None]:
+    def connected(self) -> Iterator[None]:
         """Close, in the end, the sources that were opened meanwhile."""
         already = set(self._open)
         try:

@@ -20,6 +20,7 @@ VERBS = {
     "check": "Read the project and say what is wrong with it; touches nothing.",
     "plan": "Show what is due, why, and what is downstream of it; touches nothing.",
     "run": "Do what `plan` shows.",
+    "watch": "Do what `run` does, again and again, as sources tell something new.",
     "show": "Show a node: version, schema, contract and quarantine, or a model's metrics.",
     "query": "Ask one SELECT of what is published.",
     "quarantine": "List what is held back, release it, or judge it again after a fix.",
