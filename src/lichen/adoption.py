@@ -18,6 +18,8 @@ def adopt(intent: Record, ledger: Ledger, lake: Lake) -> Result:
     commits: dict[str, tuple[int, int]] = dict(intent.body.get("commits", {}))
     tables, missing = intent.body.get("tables", ()), []
     for table in tables:
+        lake.mend(table, commits[table][1] if table in commits else -1)
+    for table in tables:
         latest = lake.latest(table)
         if latest is not None and latest.sequence == intent.sequence:
             commits[table] = (latest.sequence, latest.version)

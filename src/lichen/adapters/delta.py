@@ -16,6 +16,7 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 
 from lichen.adapters.deltafollow import follow
 from lichen.adapters.deltalog import Log, entry, problems
+from lichen.adapters.deltamend import LOST, mend
 from lichen.adapters.deltatypes import difference, schema_of
 from lichen.adapters.deltaupkeep import SCRATCH, keep_up
 from lichen.core.errors import LakeError
@@ -106,6 +107,25 @@ class DeltaLake:
                 shutil.rmtree(scratch)
             return len(lost)
 
+    def mend(self, table: str, kept: int) -> tuple[Finding, ...]:
+        """Put aside what a power cut left after the version `kept`; returns what was done."""
+        with self._guard(table):
+            folder = self._folder(table)
+            aside = self.root / LOST / folder.relative_to(self.root)
+            found = tuple(mend(folder, table, kept, aside, self._sync))
+            self._logs.pop(table, None)
+            self._handles.pop(table, None)
+        return tuple(
+            Finding(node=table, rule=rule, severity=Severity.warn, message=message)
+            for rule, message in found
+        )
+
+    def tables(self) -> tuple[str, ...]:
+        """Return the tables that are there, sorted."""
+        logs = self.root.glob("*/*/_delta_log")
+        names = (f"{log.parent.parent.name}.{log.parent.name}" for log in logs)
+        return tuple(sorted(name for name in names if not name.startswith(".")))
+
     def check(self, table: str) -> tuple[Finding, ...]:
         """Return what is broken in the stored table: torn log entries, missing or cut files."""
         return tuple(
@@ -117,6 +137,11 @@ class DeltaLake:
         with self._guard(table):
             log = self._log(table)
             version = log.holding(sequence)
+            if log.torn is not None:
+                raise LakeError(
+                    f"{table}: the log entry {log.torn} is empty or torn",
+                    hint="run `lichen doctor`",
+                )
             if version is None:
                 _refuse_lower(log, sequence)
                 schema = _schema(log, staged)

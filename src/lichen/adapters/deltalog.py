@@ -39,12 +39,17 @@ class _Pointer(msgspec.Struct):
     version: int
 
 
+class _Info(msgspec.Struct):
+    operation: str = ""
+
+
 class _Action(msgspec.Struct):
     add: _Add | None = None
     remove: _Remove | None = None
     txn: _Txn | None = None
     meta: _Meta | None = msgspec.field(name="metaData", default=None)
     protocol: _Protocol | None = None
+    info: _Info | None = msgspec.field(name="commitInfo", default=None)
 
 
 _REMEMBERED = 16  # file lists per table
@@ -52,12 +57,17 @@ _decode = msgspec.json.Decoder(_Action).decode
 
 
 class Entry(NamedTuple):
-    """What one version did: the files it added (with their sizes) and those it removed."""
+    """What one version did: the files it added (with their sizes) and those it removed.
+
+    `whole` tells an entry that reads to its end: our commits end with their transaction, and what
+    merges files writes a whole entry before it gets its name.
+    """
 
     added: tuple[tuple[Path, int], ...]
     removed: frozenset[Path]
     sequence: int | None
     schema: str | None
+    whole: bool
 
 
 def entry(folder: Path, version: int) -> Path:
@@ -80,6 +90,7 @@ class Log:
         self._files: dict[int, tuple[Path, ...]] = {}
         self._holding: dict[int, int] = {}
         self._ever: set[Path] = set()
+        self.torn: Path | None = None  # an entry at the end that a power cut left unfinished
 
     @property
     def version(self) -> int:
@@ -88,6 +99,7 @@ class Log:
 
     def refresh(self) -> None:
         """Read the log entries that were added since the last call."""
+        self.torn = None
         while (found := self._read(len(self.entries))) is not None:
             self.entries.append(found)
             if found.sequence is not None:
@@ -131,27 +143,37 @@ class Log:
         except FileNotFoundError:
             return None
         if actions is None:
+            if not entry(self.folder / "_delta_log", version + 1).exists():
+                self.torn = path  # it was never acknowledged: readers go on without it
+                return None
             raise LakeError(
                 f"{self.table}: the log entry {path} is empty or torn", hint="run `lichen doctor`"
             )
-        return self._entry(actions)
+        return _entry(actions, self.folder, self.table)
 
-    def _entry(self, actions: list[_Action]) -> Entry:
-        for action in actions:
-            if action.protocol and "deletionVectors" in action.protocol.features:
-                raise LakeError(
-                    f"{self.table} uses deletion vectors, so its file list is not its content",
-                    hint="rewrite the table without deletion vectors",
-                )
-        return Entry(
-            tuple((self._at(a.add.path), a.add.size) for a in actions if a.add),
-            frozenset(self._at(a.remove.path) for a in actions if a.remove),
-            next((a.txn.version for a in actions if a.txn and a.txn.app == self.table), None),
-            next((a.meta.schema for a in actions if a.meta), None),
-        )
 
-    def _at(self, path: str) -> Path:
-        return self.folder / unquote(path)
+def read_entry(path: Path, folder: Path, table: str) -> Entry | None:
+    """Return what one entry says, None where it does not read."""
+    actions = _actions(path)
+    return None if actions is None else _entry(actions, folder, table)
+
+
+def _entry(actions: list[_Action], folder: Path, table: str) -> Entry:
+    for action in actions:
+        if action.protocol and "deletionVectors" in action.protocol.features:
+            raise LakeError(
+                f"{table} uses deletion vectors, so its file list is not its content",
+                hint="rewrite the table without deletion vectors",
+            )
+    sequence = next((a.txn.version for a in actions if a.txn and a.txn.app == table), None)
+    merges = any(a.info and a.info.operation == "OPTIMIZE" for a in actions)
+    return Entry(
+        tuple((folder / unquote(a.add.path), a.add.size) for a in actions if a.add),
+        frozenset(folder / unquote(a.remove.path) for a in actions if a.remove),
+        sequence,
+        next((a.meta.schema for a in actions if a.meta), None),
+        whole=sequence is not None or merges,
+    )
 
 
 def problems(folder: Path) -> Iterator[tuple[str, str]]:
@@ -168,7 +190,7 @@ def problems(folder: Path) -> Iterator[tuple[str, str]]:
             if action.add and (what := _wrong(folder / unquote(action.add.path), action.add.size)):
                 yield "file", what
     pointer = entries / "_last_checkpoint"
-    if pointer.exists() and not any(path.stat().st_size for path in _pointed_at(pointer)):
+    if pointer.exists() and not any(path.stat().st_size for path in pointed_at(pointer)):
         yield "checkpoint", f"{pointer} names a checkpoint that is missing or empty"
 
 
@@ -179,7 +201,8 @@ def _wrong(path: Path, size: int) -> str | None:
     return f"{path} has {found} bytes, the log says {size}" if found != size else None
 
 
-def _pointed_at(pointer: Path) -> Iterator[Path]:
+def pointed_at(pointer: Path) -> Iterator[Path]:
+    """Yield the files of the checkpoint that a pointer names."""
     try:
         version = msgspec.json.decode(pointer.read_bytes(), type=_Pointer).version
     except msgspec.DecodeError:

@@ -31,6 +31,7 @@ VERBS = {
     "predict": "Answer as a service would, in this process.",
     "why": "Say where a prediction, a node, a column or a row comes from.",
     "replay": "Replay history as live traffic through a service, over HTTP.",
+    "doctor": "Find and mend what a crash or a power cut left.",
     "completion": "Print the script by which a shell completes verbs, options and nodes.",
     "schema": "Print the JSON Schemas of a project's files, or write them for an editor.",
 }

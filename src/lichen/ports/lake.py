@@ -61,5 +61,15 @@ class Lake(Protocol):
     def sweep(self, table: str) -> int:
         """Delete staged files that no version refers to; returns how many."""
 
+    def tables(self) -> tuple[str, ...]:
+        """Return the tables that are there, sorted."""
+
+    def mend(self, table: str, kept: int) -> tuple[Finding, ...]:
+        """Put aside what a crash or a power cut left unfinished after the version `kept`.
+
+        That is the last one that was acknowledged, -1 for none: it and all before it stay as they
+        are. Returns what was done. Nobody else may be writing.
+        """
+
     def check(self, table: str) -> tuple[Finding, ...]:
         """Return what is broken in the stored table: torn log entries, missing or cut files."""
