@@ -61,7 +61,7 @@ def apart(versions: exp.Query) -> Sequence[exp.Expr]:
     """Return the values that no two rows share, as far as the relation says so.
 
     >>> [part.sql() for part in apart(once(stored("tables.landed", ["flight"]), [col("flight")]))]
-    ['flight']
+    ['"flight"']
     """
     said = (shown for shown in versions.selects if shown.alias_or_name == "_apart")
     return next((shown.unalias().expressions for shown in said), ())
