@@ -84,7 +84,8 @@ def test_each_setting_of_a_function_is_told() -> None:
 
 
 def test_each_system_column_is_told() -> None:
-    held_in_memory = {"_until"}  # a span's end, which is never stored
+    # A span's end, and what a relation says of its rows, are never stored.
+    held_in_memory = {"_until", "_apart"}
     assert set(_first_column("System columns")) == {*OWN, RAW} - held_in_memory
 
 

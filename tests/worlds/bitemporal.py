@@ -7,7 +7,7 @@ entity or event time) and are retracted; known times lag behind events; ties abo
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -18,7 +18,7 @@ from sqlglot import exp
 from lichen.core.errors import Where
 from lichen.core.names import Kind, Name
 from lichen.core.sql import col, parse_expression, parse_select, text
-from lichen.core.versions import stored
+from lichen.core.versions import once, stored
 from lichen.stages.features.answer import answer
 from lichen.stages.features.compiled import compiled
 from lichen.stages.features.spec import Features
@@ -91,9 +91,11 @@ class Worlds(NamedTuple):
     rows: list[list[Row]]
     questions: list[Question]
     db: duckdb.DuckDBPyConnection
+    table: exp.Select
 
     def answers(self, features: Features) -> list[tuple[Any, ...]]:
-        return self.fetch(answer(QUESTIONS, [compiled(features, INPUTS)], lineage=True))
+        made = compiled(features, {"t": self.table})
+        return self.fetch(answer(QUESTIONS, [made], lineage=True))
 
     def fetch(self, query: exp.Query) -> list[tuple[Any, ...]]:
         names = [name for name in query.named_selects if name.startswith("f__")]
@@ -106,11 +108,16 @@ INPUTS = {"t": stored("t", COLUMNS)}
 QUESTIONS = exp.select(*map(col, ("_q", "_at", "world", "entity"))).from_("q")
 
 
-def build() -> Worlds:
-    """Return all worlds."""
+def build(kind: Told = "corrected") -> Worlds:
+    """Return all worlds.
+
+    Rows may be `corrected`; or each is the `first` of its key, and the table says so; or then
+    also no two rows share entity and event time, so that they are told `apart`.
+    """
     db = duckdb.connect(config={"threads": 2})
     db.execute("set TimeZone = 'UTC'")
-    rows, questions = zip(*map(world, range(WORLDS)), strict=True)
+    everything, questions = zip(*map(world, range(WORLDS)), strict=True)
+    rows = [KINDS[kind](each) for each in everything]
     asked = [question for each in questions for question in each]
     load(db, "raw", Row._fields, [row for each in rows for row in each])
     load(db, "asked", ("q", *Question._fields), [(i, *q) for i, q in enumerate(asked)])
@@ -120,7 +127,31 @@ def build() -> Worlds:
         " key as _key, hour(known) as _known_at, now() as _arrived_at, deleted as _deleted from raw"
     )
     db.execute('create table q as select q as _q, hour("at") as _at, world, entity from asked')
-    return Worlds(list(rows), asked, db)
+    said = {
+        "corrected": INPUTS["t"],
+        "first": once(INPUTS["t"]),
+        "apart": once(INPUTS["t"], [*map(col, ("world", "entity")), _MOMENT]),
+    }
+    return Worlds(rows, asked, db, said[kind])
+
+
+def firsts(rows: list[Row]) -> list[Row]:
+    """Return every version as one of a key of its own."""
+    return [row._replace(key=f"{row.key}/{row.row}") for row in rows]
+
+
+def told_apart(rows: list[Row]) -> list[Row]:
+    """Return one row of each entity and event time, each of a key of its own."""
+    return list({(row.entity, row.event): row for row in firsts(rows)}.values())
+
+
+_MOMENT = exp.cast(col("event"), "timestamptz")
+Told = Literal["corrected", "first", "apart"]
+KINDS: dict[Told, Callable[[list[Row]], list[Row]]] = {
+    "corrected": list,
+    "first": firsts,
+    "apart": told_apart,
+}
 
 
 def load(

@@ -15,10 +15,11 @@ from sqlglot.errors import OptimizeError
 from sqlglot.schema import MappingSchema
 
 from lichen.core.errors import TableError, Where
-from lichen.core.sql import DIALECT, col, rel
+from lichen.core.sql import DIALECT, col, rel, tables_in
 from lichen.core.versions import (
     before,
     columns_of,
+    is_once,
     join_keys,
     key_text,
     ordered,
@@ -85,6 +86,20 @@ def derive(
         match = _left_join if join.side == "LEFT" else _inner_join
         held = match(held, side, _flat(join.args["on"]))
     return _projected(tree, held, key, where)
+
+
+def lasts(select: exp.Select, inputs: Mapping[str, exp.Query]) -> bool:
+    """Return whether no row of a row-wise SELECT ever ends: none of its inputs' rows do.
+
+    >>> import sqlglot
+    >>> from lichen.core.versions import once, stored
+    >>> lasts(sqlglot.parse_one("select a from t"), {"t": once(stored("t", ["a"]))})
+    True
+    """
+    joins = select.args.get("joins") or ()
+    # A row that stands alone in a left join ends where a match begins.
+    inner = not any(join.side for join in joins)
+    return inner and all(is_once(inputs[written(table)]) for table in tables_in(select))
 
 
 def qualified(

@@ -3,7 +3,8 @@
 A *versions* relation is what Lichen stores: user columns, `_row`, `_key`, `_known_at`,
 `_arrived_at`, `_deleted`. A *spans* relation says the same as intervals: a row holds from
 `_known_at` until just before `_until` (NULL: to this day). Both are queries whose projections
-are named, so that a tree alone tells its columns.
+are named, so that a tree alone tells its columns. A versions relation of which each key has but
+one version says so (`once`): nothing ever replaces a row of it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from sqlglot import exp
 
 from lichen.core.sql import col, given, rel, tables_in
 
-OWN = ("_row", "_key", "_known_at", "_until", "_arrived_at", "_deleted", "_from", "_file", "_line")
+STORED = ("_row", "_key", "_known_at", "_arrived_at", "_deleted")
+OWN = (*STORED, "_until", "_apart", "_from", "_file", "_line")
 SEPARATOR, NOTHING = 31, 30  # between the parts of a composite key; in place of a NULL part
 
 
@@ -30,8 +32,44 @@ def columns_of(query: exp.Query) -> tuple[str, ...]:
 
 def stored(name: str, columns: Iterable[str]) -> exp.Select:
     """Return the versions relation that is stored under `name` and has these user columns."""
-    own = ("_row", "_key", "_known_at", "_arrived_at", "_deleted")
-    return exp.select(*map(col, (*columns, *own))).from_(rel(name))
+    return exp.select(*map(col, (*columns, *STORED))).from_(rel(name))
+
+
+def once(versions: exp.Select, apart: Sequence[exp.Expr] = ()) -> exp.Select:
+    """Return a versions relation that says of itself that each key has but one version.
+
+    `apart` are values that no two rows share, where such are known. Both must be certain.
+
+    >>> is_once(once(stored("tables.landed", ["flight"])))
+    True
+    """
+    said = versions.select(exp.alias_(exp.cast(exp.null(), "timestamptz"), "_until"))
+    values = exp.Tuple(expressions=[part.copy() for part in apart])
+    return said.select(exp.alias_(values, "_apart")) if apart else said
+
+
+def is_once(versions: exp.Query) -> bool:
+    """Return whether a versions relation says of itself that each key has but one version.
+
+    >>> is_once(stored("tables.landed", ["flight"]))
+    False
+    """
+    return "_until" in versions.named_selects
+
+
+def apart(versions: exp.Query) -> Sequence[exp.Expr]:
+    """Return the values that no two rows share, as far as the relation says so.
+
+    >>> [part.sql() for part in apart(once(stored("tables.landed", ["flight"]), [col("flight")]))]
+    ['"flight"']
+    """
+    said = (shown for shown in versions.selects if shown.alias_or_name == "_apart")
+    return next((shown.unalias().expressions for shown in said), ())
+
+
+def unsaid(versions: exp.Query) -> exp.Select:
+    """Return a versions relation with the columns that are stored alone."""
+    return exp.select(*map(col, (*columns_of(versions), *STORED))).from_(versions.subquery("v"))
 
 
 def key_text(columns: Sequence[str]) -> exp.Expr:
@@ -62,6 +100,8 @@ def spans(versions: exp.Query, known: exp.Expr | None = None) -> exp.Select:
     Versions replace one another in the order (`_known_at`, `_row`). With `known`, an expression
     over the columns, a version takes effect at that later moment instead (never, where NULL).
     """
+    if is_once(versions):
+        return _held_for_good(versions, known)
     after = exp.WindowSpec(
         kind="ROWS", start="1", start_side="FOLLOWING", end="UNBOUNDED", end_side="FOLLOWING"
     )
@@ -99,6 +139,22 @@ def spans(versions: exp.Query, known: exp.Expr | None = None) -> exp.Select:
             exp.Not(this=col("_deleted")), present("_start"), before(col("_start"), col("_until"))
         )
     )
+
+
+def _held_for_good(versions: exp.Query, known: exp.Expr | None) -> exp.Select:
+    """Return the spans of versions of which none follows another: no key needs to be sorted."""
+    started = exp.select(
+        *map(col, (*columns_of(versions), "_key")),
+        exp.alias_(known or col("_known_at"), "_known_at"),
+        *map(col, ("_until", "_arrived_at")),
+        _origin(versions),
+        col("_row"),
+    ).from_(versions.subquery("v"))
+    started = started.where(exp.Not(this=col("_deleted")), present("_known_at"))
+    if known is None:
+        return started
+    shown = exp.select(*map(col, started.named_selects)).from_(started.subquery("s"))
+    return shown.where(present("_known_at"))
 
 
 def of_keys(versions: exp.Query, keys: exp.Query, within: exp.Expr | None = None) -> exp.Select:

@@ -13,7 +13,7 @@ from lichen.core.contract.spec import Contract
 from lichen.core.names import Kind, Name
 from lichen.core.sql import col, lit
 from lichen.core.time import Instant, iso
-from lichen.core.versions import current
+from lichen.core.versions import current, unsaid
 from lichen.notebook.markup import facts, folded, grid, page, tag
 from lichen.notebook.relation import NotebookError, Relation, html_of, text_of
 from lichen.ports.engine import Engine
@@ -106,7 +106,7 @@ class Rows:
             )
         every = self.shelf.versions(self.node)
         known = exp.LTE(this=col("_known_at"), expression=lit(self.at))
-        query = exp.select("*").from_(every.subquery("v")).where(known).order_by(col("_row"))
+        query = unsaid(every).where(known).order_by(col("_row"))
         return Relation(self.engine.arrow(query, self._relations), self.engine)
 
     def __len__(self) -> int:

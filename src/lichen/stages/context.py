@@ -12,7 +12,7 @@ from sqlglot import exp
 from lichen.core.sql import Prepared, col, given, lit, rel, text
 from lichen.core.steps import AnyStep
 from lichen.core.time import Instant, iso
-from lichen.core.versions import stored
+from lichen.core.versions import once, stored
 from lichen.ports.engine import Engine, Scan
 from lichen.ports.lake import Column, Lake
 from lichen.ports.ledger import Record
@@ -45,7 +45,10 @@ class Shelf:
     lake: Lake
 
     def versions(self, node: str) -> exp.Select:
-        """Return a node's versions relation, without the rows that a verdict holds back."""
+        """Return a node's versions relation, without the rows that a verdict holds back.
+
+        It says of itself what its record knows for certain: that each key has but one version.
+        """
         record = self.records[node]
         columns = [c for c, _ in record.facts["columns"] if not c.startswith("_")]
         query = stored(node, columns)
@@ -55,7 +58,11 @@ class Shelf:
                 exp.select(col("_row")).from_(rel(table)).where(col("_row").is_(exp.null()).not_())
             )
             query = query.where(exp.not_(col("_row").isin(query=judged)))
-        return query
+        apart = record.facts.get("once")
+        if apart is None:
+            return query
+        types = {name.lower(): type_ for name, type_ in record.facts["columns"]}
+        return once(query, [_compared(name.lower(), types[name.lower()]) for name in apart])
 
     def held_back(self, node: str) -> exp.Select:
         """Return the verdicts on a node's rows that nobody lifted; it must have some."""
@@ -70,7 +77,9 @@ class Shelf:
         """Return all that the tree of `versions` depends on."""
         record = self.records[node]
         names = tuple(name for name, _ in record.facts["columns"])
-        return (node, names, verdict_table(node) in record.commits)
+        apart = record.facts.get("once")
+        said = None if apart is None else tuple(apart)
+        return (node, names, verdict_table(node) in record.commits, said)
 
     def keys(self) -> dict[str, tuple[str, ...]]:
         """Return the columns that say, in a built table, which row is meant: its `_key`."""
@@ -150,6 +159,12 @@ class Context:
 
 NOW = given("now", "timestamptz")
 FIRST_ROW = given("first_row", "bigint")  # the row ids of a commit count from the one after it
+
+
+def _compared(name: str, type_: str) -> exp.Expr:
+    """A value as readers compare it: dates and moments on one scale, in which none are lost."""
+    moment = type_ in ("DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE")
+    return exp.cast(col(name), "timestamptz") if moment else col(name)
 
 
 def _columns(record: Record) -> tuple[Column, ...]:

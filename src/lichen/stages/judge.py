@@ -16,7 +16,7 @@ from lichen.core.errors import TableError, Where
 from lichen.core.findings import Finding, Severity
 from lichen.core.sql import col, lit, rel
 from lichen.core.time import iso
-from lichen.core.versions import current, ordered, present, stored
+from lichen.core.versions import current, ordered, present, stored, unsaid
 from lichen.ports.engine import Scan
 from lichen.ports.lake import Staged
 from lichen.stages.context import NOW, VERDICTS, WITHDRAWN, Context, released_table, verdict_table
@@ -170,7 +170,7 @@ def _scanned(
             return found
     relations |= ctx.shelf.relations([node])
     shapes.append(ctx.shelf.shape(node))
-    return look([ctx.shelf.versions(node)])
+    return look([unsaid(ctx.shelf.versions(node))])
 
 
 def _rows(scan: Scan, node: str, copies: str) -> exp.Select:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 from sqlglot import exp
 from sqlglot.optimizer.qualify import qualify
@@ -10,6 +11,7 @@ from sqlglot.optimizer.qualify import qualify
 from lichen.core.errors import FeaturesError
 from lichen.core.sql import DIALECT, col, rel, tables_in
 from lichen.stages.features.compiled import Compiled
+from lichen.stages.features.lasting import Lasting, answers, newest, second_look, unsure
 from lichen.stages.features.latest import latest, latest_parts
 from lichen.stages.features.windows import window_parts, windows
 
@@ -23,19 +25,29 @@ def answer(
     `lineage`, `{features}___from` holds the rows that a latest answer came from.
     """
     asked = exp.select(*map(col, questions.named_selects)).from_("_questions")
+    lasting = [_lasting(f"f{i}", each) for i, each in enumerate(features) if each.lasting]
     result = exp.select(*(col(name, "q") for name in questions.named_selects)).from_(
-        rel("_questions", "q")
+        rel("_newest" if lasting else "_questions", "q")
     )
     for index, each in enumerate(features):
         alias, name = f"f{index}", each.features.name.name
-        found = _answered(asked, each)
-        shown = [c for c in found.named_selects if c != "_q" and (lineage or c != "_from")]
-        result = result.join(
-            found.subquery(alias),
+        found, columns = _answered(asked, each, alias)
+        result.join(
+            found.subquery(alias, copy=False),
             on=exp.EQ(this=col("_q", "q"), expression=col("_q", alias)),
             join_type="left",
-        ).select(*(exp.alias_(col(c, alias), f"{name}__{c}", quoted=True) for c in shown))
-    return result.with_("_questions", as_=questions)
+            copy=False,
+        )
+        for column, value in columns.items():
+            if lineage or column != "_from":
+                shown = exp.alias_(value, f"{name}__{column}", quoted=True)
+                result.select(shown, copy=False)
+    result.with_("_questions", as_=questions, copy=False)
+    if lasting:
+        result.with_("_newest", as_=reduce(newest, lasting, asked), copy=False)
+    for one in lasting:
+        result.with_(f"_unsure_{one.name}", as_=unsure(one, "_newest"), copy=False)
+    return result
 
 
 def parts(each: Compiled) -> dict[str, exp.Select]:
@@ -48,8 +60,44 @@ def parts(each: Compiled) -> dict[str, exp.Select]:
     return latest_parts(each.held, entity, _origins(each))
 
 
-def _answered(asked: exp.Select, each: Compiled) -> exp.Select:
-    """Return `_q` and the columns of one features definition (and `_from`, where one row did)."""
+def _answered(
+    asked: exp.Select, each: Compiled, alias: str
+) -> tuple[exp.Select, dict[str, exp.Expr]]:
+    """Return a relation by `_q`, and over it each column of one features definition.
+
+    `_from` is among them where one row is the answer.
+    """
+    features = each.features
+    if each.held is None:
+        return _joined(_of_request(asked, each), alias)
+    entity = _entity(each, asked)
+    if features.shape == "window":
+        found = windows(asked, each.held, entity, each.outputs, features.windows, each.ready)
+        return _joined(found, alias)
+    if each.lasting:
+        mine = _lasting(alias, each)
+        found, columns = second_look(mine, f"_unsure_{alias}"), answers(mine, "q", alias)
+    else:
+        origins, max_age = _origins(each), features.max_age
+        found = latest(asked, each.held, entity, origins=origins, max_age=max_age, ready=each.ready)
+        _, columns = _joined(found, alias)
+    shown = {output.alias: columns[output.this.name] for output in each.outputs}
+    return found, {**shown, "_from": columns["_from"]}
+
+
+def _joined(found: exp.Select, alias: str) -> tuple[exp.Select, dict[str, exp.Expr]]:
+    return found, {name: col(name, alias) for name in found.named_selects if name != "_q"}
+
+
+def _lasting(name: str, each: Compiled) -> Lasting:
+    assert each.held is not None
+    entity = tuple(name.lower() for name in each.features.entity)
+    origins, max_age = _origins(each), each.features.max_age
+    return Lasting(name, each.held, entity, origins, max_age, each.apart)
+
+
+def _entity(each: Compiled, asked: exp.Select) -> list[str]:
+    """Return the columns that say whom a question is about."""
     features = each.features
     entity = [name.lower() for name in features.entity]
     if missing := [name for name in entity if name not in map(str.lower, asked.named_selects)]:
@@ -59,14 +107,7 @@ def _answered(asked: exp.Select, each: Compiled) -> exp.Select:
             allowed=asked.named_selects,
             given=missing[0],
         )
-    if each.held is None:
-        return _of_request(asked, each)
-    if features.shape == "window":
-        return windows(asked, each.held, entity, each.outputs, features.windows, each.ready)
-    origins, max_age = _origins(each), features.max_age
-    found = latest(asked, each.held, entity, origins=origins, max_age=max_age, ready=each.ready)
-    outputs = (exp.alias_(output.this, output.alias, quoted=True) for output in each.outputs)
-    return exp.select("_q", *outputs, "_from").from_(found.subquery("l"))
+    return entity
 
 
 def _origins(each: Compiled) -> int:

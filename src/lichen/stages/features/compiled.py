@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from lichen.core.derive import derive, qualified, resolved
+from lichen.core.derive import derive, lasts, qualified, resolved
 from lichen.core.errors import FeaturesError
-from lichen.core.sql import col
-from lichen.core.versions import as_versions, present, spans
+from lichen.core.sql import col, tables_in
+from lichen.core.versions import apart, as_versions, present, spans, written
 from lichen.stages.features.aggregates import is_call
 from lichen.stages.features.spec import Features
 
@@ -22,13 +22,16 @@ class Compiled:
     `held` has the entity's columns, what `outputs` read, `_event_time`, `_known_at`, `_until`
     and `_from`; request features have none. `outputs` are named expressions: over the columns of
     `held`, aggregates for windows, or over the question's own columns. `ready` are relations that
-    hold already what `answer.parts` makes.
+    hold already what `answer.parts` makes. `lasting` says that no row of `held` ever ends, `apart`
+    that no two rows of an entity have the same event time.
     """
 
     features: Features
     held: exp.Select | None
     outputs: tuple[exp.Alias, ...]
     ready: Mapping[str, exp.Query] = field(default_factory=dict)
+    lasting: bool = False
+    apart: bool = False
 
 
 def compiled(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
@@ -63,12 +66,31 @@ def placed(features: Features, inputs: Mapping[str, exp.Query]) -> exp.Select:
 def _newest(features: Features, inputs: Mapping[str, exp.Query]) -> Compiled:
     """Read the SELECT row by row; entity and event time say where a row is, not what it says."""
     tree = qualified(features.select, inputs, where=features.where)
+    meaning, lasting = resolved(tree), lasts(features.select, inputs)
     place = {name.lower() for name in features.entity}
     if isinstance(features.event_time, exp.Column):
         place.add(features.event_time.name.lower())
     shown = (name for name in tree.named_selects if name not in place)
-    held = _held(features, inputs, features.select, resolved(tree), tree.named_selects)
-    return Compiled(features, held, tuple(_named(col(name), name) for name in shown))
+    held = _held(features, inputs, features.select, meaning, tree.named_selects)
+    outputs = tuple(_named(col(name), name) for name in shown)
+    alone = _apart(features, inputs, meaning)
+    return Compiled(features, held, outputs, lasting=lasting, apart=alone)
+
+
+def _apart(
+    features: Features, inputs: Mapping[str, exp.Query], meaning: Callable[[exp.Expr], exp.Expr]
+) -> bool:
+    """Whether no two rows of an entity have the same event time, as the only input says."""
+    if features.event_time is None or features.select.args.get("joins"):
+        return False
+    (table,) = tables_in(features.select)
+    entity = [meaning(col(name)).unnest() for name in features.entity]
+    event = meaning(features.event_time).unnest()
+    told: list[exp.Expr] = [col(e.name.lower()) for e in entity if isinstance(e, exp.Column)]
+    if isinstance(event, exp.Column):
+        told.append(exp.cast(col(event.name.lower()), "timestamptz"))
+    values = apart(inputs[written(table)])
+    return bool(values) and all(value in told for value in values)
 
 
 def _as_written(expression: exp.Expr) -> exp.Expr:
@@ -93,9 +115,17 @@ def _held(
     kept = [name for name in held.named_selects if name not in ("_declared", "_key", "_arrived_at")]
     dated = [present("_event_time")]
     if features.known_at is not None:
-        held = spans(as_versions(held), _known())
+        lasting = lasts(features.select, inputs)
+        held = _later(held) if lasting else spans(as_versions(held), _known())
         dated.append(present("_declared"))
     return exp.select(*map(col, kept)).from_(held.subquery("h")).where(*dated)
+
+
+def _later(held: exp.Select) -> exp.Select:
+    """Return spans that never end, each from when it is both declared and known."""
+    known = exp.alias_(exp.func("greatest", col("_declared"), col("_known_at")), "_known_at")
+    rest = [name for name in held.named_selects if name != "_known_at"]
+    return exp.select(*map(col, rest), known).from_(held.subquery("d"))
 
 
 def _known() -> exp.Expr:

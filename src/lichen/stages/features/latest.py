@@ -45,17 +45,17 @@ def latest(
         exp.select(*(_fresh(name, max_age) for name in names), col("_q"))
         .from_(answers.subquery("a"))
         .with_("_asked", as_=asked)
-        .with_("_ranked", as_=ready.get("ranked") or _ranked(held, entity, origins))
+        .with_("_ranked", as_=ready.get("ranked") or ranked(held, entity, origins))
         .with_("_found", as_=found)
     )
 
 
 def latest_parts(held: exp.Query, entity: Sequence[str], origins: int = 1) -> dict[str, exp.Select]:
     """Return what `latest` makes of the rows alone, whatever is asked."""
-    return {"ranked": _ranked(held, entity, origins)}
+    return {"ranked": ranked(held, entity, origins)}
 
 
-def _ranked(held: exp.Query, entity: Sequence[str], origins: int) -> exp.Select:
+def ranked(held: exp.Query, entity: Sequence[str], origins: int) -> exp.Select:
     """Number each entity's rows so that the greater of two visible ones answers, and say which
     are kept; drop what never shows."""
     enter = exp.func("greatest", col("_event_time"), col("_known_at"))

@@ -19,7 +19,7 @@ from sqlglot import exp
 
 from lichen.core.sql import col, lit, rel, text
 from lichen.core.time import Instant
-from lichen.core.versions import present, stored
+from lichen.core.versions import present, stored, unsaid
 from lichen.ports.engine import Engine, Relations, Scan
 from lichen.ports.online import Draft, Online
 from lichen.stages.context import VERDICTS, Shelf, verdict_table
@@ -200,7 +200,7 @@ class _Move:
         arrived, news = f"news.{node}", rel(f"news.{node}")
         if more:
             since = exp.GTE(this=col("_row"), expression=lit((base.sequence + 1) << 32))
-            rows = self.shelf.versions(node).where(since, present("_known_at"))
+            rows = unsaid(self.shelf.versions(node)).where(since, present("_known_at"))
             self.draft.hold(arrived, text(rows), given)
         if more and self._count(_surprises(node, news, self.since, self.texts), {}):
             return False

@@ -49,6 +49,8 @@ _FILES = "select _file, max(_arrived_at) as _arrived_at from replaced group by _
 def told(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
     """Return what imposed rows say: their columns, `_key`, and `_said`, the declared known-at.
 
+    `_keyed` says that the `_key` is told by the source's key columns alone.
+
     A row that repeats the key of an earlier row of its file gets a key of its own, so that it can
     be held back without touching the other. Without a key (or with a part of it missing) a row is
     identified by its file, its values and how often they occurred before in that file, so that a
@@ -69,6 +71,7 @@ def told(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
     counted = exp.select(exp.Star(), exp.alias_(nth, "_nth")).from_(named.subquery("n"))
     return exp.select(
         *map(col, (*users, "_file", "_line", "_raw")),
+        exp.alias_(first.copy(), "_keyed"),
         exp.alias_(exp.case().when(first, col("_alike")).else_(further), "_key"),
         exp.alias_(exp.cast(said, "timestamptz"), "_said"),
         exp.alias_(now.copy(), "_arrived_at"),
@@ -85,11 +88,13 @@ def told_at(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
     """
     place = _beside(col("_file"), exp.cast(col("_line"), "varchar"))
     key: exp.Expr = place
+    keyed = _all_there(source.key) if source.key else exp.false()
     if source.key:
         key = exp.case().when(_all_there(source.key), key_text(source.key)).else_(place)
     said = source.known_at.copy() if source.known_at else exp.null()
     return exp.select(
         *map(col, (*_users(source), "_file", "_line", "_raw")),
+        exp.alias_(keyed, "_keyed"),
         exp.alias_(key, "_key"),
         exp.alias_(exp.cast(said, "timestamptz"), "_said"),
         exp.alias_(now.copy(), "_arrived_at"),
@@ -234,10 +239,11 @@ def fresh(
 
 
 def extent(rows: exp.Query) -> exp.Select:
-    """Return of `told` rows the range of their keys, and whether a key repeats."""
+    """Return of `told` rows the range of their keys, whether one repeats, and if all are keyed."""
     keys = exp.Count(this=exp.Distinct(expressions=[col("_key")]))
     repeats = exp.NEQ(this=exp.Count(this=exp.Star()), expression=keys)
-    return key_range(rows).select(exp.alias_(repeats, "repeats"))
+    keyed = exp.LogicalAnd(this=col("_keyed"))
+    return key_range(rows).select(exp.alias_(repeats, "repeats"), exp.alias_(keyed, "keyed"))
 
 
 def numbered(

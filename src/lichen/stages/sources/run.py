@@ -83,6 +83,7 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
         facts={
             "files": len(files_of(step)),
             "firsts_from": _firsts_from(step, landing, freed, ctx),
+            "once": _once(step, source, landing, freed, ctx),
             "torn": _torn(step, landing, ctx),
             **_place(step, landing, ctx),
         },
@@ -128,11 +129,17 @@ def _would_lose(step: Land) -> Finding:
 
 
 class _Landing(NamedTuple):
-    """What arrived, the staged versions (None when nothing was read), whether all keys are new."""
+    """What arrived, the staged versions (None when nothing was read), what is true of their keys.
+
+    `firsts`: no row that was read is of a key that was there; `single`: no key has a second
+    version for it; `keyed`: all are what the source's key columns say.
+    """
 
     arrived: Arrived | None = None
     staged: Staged | None = None
     firsts: bool = True
+    single: bool = True
+    keyed: bool = True
 
     @property
     def unreadable(self) -> Unreadable:
@@ -159,14 +166,18 @@ def _stage(step: Land, source: Source, ctx: Context) -> _Landing:
         return _Landing(arrived)  # a stream said nothing: only its cursor goes on
     extent_ = ctx.prepared(("land", "extent"), lambda: extent(_all_of("_told")))
     (ends,) = ctx.engine.rows(extent_, relations)
-    twice, values = bool(ends.pop("repeats")), {**values, **ends}
+    twice, keyed = bool(ends.pop("repeats")), ends.pop("keyed") is not False
+    values = {**values, **ends}
     stored = there is not None and _touches(step, arrived, relations, values, ctx)
     kind = (stored, twice, step.replace, bool(arrived.changed), there.columns if there else None)
     query = ctx.prepared(
         (*key, *kind), lambda: _versions(step, arrived, source, stored=stored, twice=twice)
     )
     staged = ctx.engine.write(query, relations, ctx.lake.stage(step.node), values)
-    return _Landing(arrived, staged, firsts=not (stored or twice))
+    again = step.replace and arrived.events  # what a stream told long ago may be among them
+    adds = again or (stored and _adds_to_keys(step, staged, relations, ends, ctx))
+    single = not (twice or adds)
+    return _Landing(arrived, staged, firsts=not (stored or twice), single=single, keyed=keyed)
 
 
 def _touches(
@@ -181,6 +192,22 @@ def _touches(
         ("land", step.node, "touches"), lambda: some.where(WITHIN, col("_key").isin(query=keys))
     )
     return bool(ctx.engine.rows(query, relations, values)[0]["n"])
+
+
+def _adds_to_keys(
+    step: Land, staged: Staged, relations: Relations, ends: Values, ctx: Context
+) -> bool:
+    """Whether a staged version is of a key that is stored: not where a file only grew."""
+    if step.replace or not staged.rows:
+        return False
+    if ctx.shelf.records[step.node].facts.get("once") is None:
+        return True  # some key has several versions already, and it stays so
+    some = exp.select(exp.alias_(exp.Count(this=exp.Star()), "n")).from_(rel("_staged_rows"))
+    keys = exp.select("_key").from_(rel(step.node)).where(WITHIN)
+    again = exp.or_(col("_deleted"), col("_key").isin(query=keys))
+    query = ctx.prepared(("land", step.node, "adds"), lambda: some.where(again))
+    read = {step.node: relations[step.node], "_staged_rows": Scan((staged.path,), staged.columns)}
+    return bool(ctx.engine.rows(query, read, ends)[0]["n"])
 
 
 def _torn(step: Land, landing: _Landing, ctx: Context) -> list[str]:
@@ -202,6 +229,22 @@ def _firsts_from(step: Land, landing: _Landing, freed: Freed, ctx: Context) -> i
     earlier = record.facts.get("firsts_from")
     firsts = landing.firsts and freed.rows is None
     return int(earlier) if firsts and earlier is not None else step.sequence + 1
+
+
+def _once(
+    step: Land, source: Source, landing: _Landing, freed: Freed, ctx: Context
+) -> list[str] | None:
+    """The columns that no two rows share, if any; None where a key may have several versions.
+
+    Those who read the table need not look for what replaces a row.
+    """
+    record = ctx.shelf.records.get(step.node)
+    anew = record is None or step.replace
+    earlier = None if record is None else record.facts.get("once")
+    if not landing.single or freed.rows is not None or not (anew or earlier is not None):
+        return None
+    apart = source.key if anew or earlier is None else earlier
+    return list(apart) if landing.keyed else []
 
 
 def _versions(

@@ -19,6 +19,7 @@ from lichen.stages.judge import judge
 from lichen.stages.release import release
 from lichen.stages.tables.follow import gained
 from lichen.stages.tables.function import RETURNED
+from lichen.stages.tables.once import once
 from lichen.stages.tables.promises import promises
 from lichen.stages.tables.python import returned
 from lichen.stages.tables.spec import Table
@@ -60,10 +61,11 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
         staged.path.unlink()
         return Blocked(findings=(*repeats, *judgement.findings))
     records = ctx.shelf.records
+    freed = release(step, staged, judgement, ctx)
     effect = Effect(
         staged=staged,
         judgement=judgement,
-        freed=release(step, staged, judgement, ctx),
+        freed=freed,
         moved=step.asked,
         seen={k: v for node in nodes for k, v in records[node].facts["leaves"].items()},
         replace=step.replace,
@@ -72,6 +74,7 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
             "epochs": {node: records[node].facts["epoch"] for node in nodes},
             "inputs": {node: records[node].sequence for node in nodes},
             "key": table.key,
+            "once": None if freed.rows is not None else _once(step, table, ctx),
         },
     )
     body = {
@@ -156,6 +159,15 @@ def _firsts(step: Build, since: Mapping[str, int], ctx: Context) -> bool:
         return False
     firsts_from = ctx.shelf.records[step.inputs[0].node].facts.get("firsts_from")
     return firsts_from is not None and since["since"] >= (int(firsts_from) << 32) - 1
+
+
+def _once(step: Build, table: Table, ctx: Context) -> list[str] | None:
+    """The columns that no two rows share, if any; None where a key may have several versions."""
+    records = ctx.shelf.records
+    if len(step.inputs) != 1 or (not step.replace and records[step.node].facts.get("once") is None):
+        return None
+    apart = once(table, records[step.inputs[0].node].facts.get("once"))
+    return None if apart is None else list(apart)
 
 
 def _touched(
