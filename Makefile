@@ -59,3 +59,4 @@ clean:  ## remove what was built here
 lock:  ## pin the dependencies again, with hashes
 	$(BIN)/uv pip compile -q pyproject.toml --extra demo --extra build --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o requirements/demo.txt
 	$(BIN)/uv pip compile -q pyproject.toml --extra demo --extra build --extra dev -c requirements/demo.txt --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o requirements/dev.txt
+	$(BIN)/uv pip compile -q requirements/services.in --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --no-annotate -o requirements/services.txt
