@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 
-from lichen.core.errors import SourceError, Where, placed
+from lichen.core.errors import LichenError, SourceError, Where, placed
 from lichen.core.names import Kind, Name
 from lichen.core.secrets import ALLOWED, refers
 from lichen.core.settings import Lines, convert, line_of, load
+from lichen.core.size import size
 from lichen.core.time import Instant, duration, instant
 from lichen.ports.source import Limits, Settings
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:  # a feed is looked at without them: plans start fast
 
 MOST_RETRIES = 10
 ONE_LANDING = Limits(250_000, 128 * 10**6, 30.0)  # where a source says nothing else
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(KB|MB|GB)")
-_BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 _Connectors = Callable[[str], type[Any]]  # the class of a connector by its name
 _Places = Callable[[str], Where]  # a key to where the file says it
 
@@ -186,17 +184,15 @@ def _timeout(settings: Settings, at: _Places) -> float:
 
 def _limits(settings: Settings, at: _Places) -> Limits:
     said = settings.limits
-    size = _SIZE.fullmatch(said.bytes)
-    if size is None or not float(size[1]):
-        raise SourceError(
-            f"{said.bytes!r} is no size",
-            where=at("limits.bytes"),
-            allowed=("such as 500 KB, 64 MB, 1 GB",),
-        )
+    try:
+        most = size(said.bytes)
+    except LichenError as error:
+        where = at("limits.bytes")
+        raise SourceError(error.what, where=where, allowed=error.allowed) from error
     for name in ("rows", "seconds"):
         if getattr(said, name) <= 0:
             raise SourceError(f"limits: no {name} at all land nothing", where=at(f"limits.{name}"))
-    return Limits(said.rows, int(float(size[1]) * _BYTES[size[2]]), said.seconds)
+    return Limits(said.rows, most, said.seconds)
 
 
 def _contract_beside(path: Path) -> Path:
