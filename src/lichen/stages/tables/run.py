@@ -6,12 +6,10 @@ from collections.abc import Mapping
 
 from sqlglot import exp
 
-from lichen.core.derive import derive
 from lichen.core.digest import Print
-from lichen.core.findings import Finding, Severity
 from lichen.core.sql import col, given, rel
 from lichen.core.steps import Blocked, Build, Result
-from lichen.core.versions import key_range, stored
+from lichen.core.versions import WITHIN, key_range, stored
 from lichen.ports.engine import Relations, Scan
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
@@ -21,15 +19,14 @@ from lichen.stages.tables.follow import gained
 from lichen.stages.tables.function import RETURNED
 from lichen.stages.tables.promises import promises
 from lichen.stages.tables.python import returned
+from lichen.stages.tables.repeats import repeats, told_by
+from lichen.stages.tables.shared import same_keys
 from lichen.stages.tables.spec import Table
 from lichen.stages.tables.versions import (
     Inputs,
     added,
     changes,
-    news,
     numbered,
-    overlapping,
-    repeated,
     touched,
     whole,
 )
@@ -51,14 +48,22 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     staged = ctx.engine.write(query, read, ctx.lake.stage(step.node), values)
     before = relations[step.node].files if step.rejudge and not step.replace else ()
     scan = Scan((*before, staged.path), staged.columns)
-    repeats = _repeats(step, table, {**read, "_staged_rows": scan}, ctx)
+    at_once = repeats(
+        step,
+        table,
+        _inputs(step, ctx),
+        _sinces(step, table),
+        {**read, "_staged_rows": scan},
+        since,
+        ctx,
+    )
     everything = step.replace or step.rejudge
     judgement = judge(
         promises(table), step.node, scan, ctx, everything=everything, copied=not step.replace
     )
-    if judgement.blocks or repeats:
+    if judgement.blocks or at_once:
         staged.path.unlink()
-        return Blocked(findings=(*repeats, *judgement.findings))
+        return Blocked(findings=(*at_once, *judgement.findings))
     records = ctx.shelf.records
     effect = Effect(
         staged=staged,
@@ -85,31 +90,6 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     return carry_out(step, effect, ctx, body=body)
 
 
-def _repeats(step: Build, table: Table, relations: Relations, ctx: Context) -> tuple[Finding, ...]:
-    """A declared key that two rows have at the same time is a mistake."""
-    if table.at_once():
-        query = repeated(exp.select("*").from_(rel("_staged_rows")), FIRST_ROW)
-    elif table.key and step.replace:
-        inputs = _inputs(step, ctx)
-        query = overlapping(derive(table.select, inputs, table.key, where=table.where))
-    else:
-        return ()
-    ((count,),) = (row.values() for row in ctx.engine.rows(query, relations, ctx.values(step)))
-    if not count:
-        return ()
-    return (
-        Finding(
-            node=str(table.name),
-            rule="key",
-            severity=Severity.block,
-            message=f"{count:,} {'row repeats' if count == 1 else 'rows repeat'} the key "
-            f"{', '.join(table.key)} at the same time",
-            count=int(count),
-            measured=float(count),
-        ),
-    )
-
-
 def _versions(step: Build, table: Table, ctx: Context, *, firsts: bool) -> exp.Query:
     """The versions that replace the table, or those that it gains."""
     inputs = _inputs(step, ctx)
@@ -120,16 +100,17 @@ def _versions(step: Build, table: Table, ctx: Context, *, firsts: bool) -> exp.Q
         made = changes(table, inputs, stored(step.node, users), NOW)
     elif firsts:
         made = added(table, inputs, _SINCE)
-    elif len(inputs) == 1:
-        made = news(table, inputs, _SINCE, exp.select("*").from_(rel(step.node)))
     else:
         held = exp.select(*map(col, users)).from_(rel(step.node))
         held = held.select(*map(col, ("_row", "_key", "_known_at", "_deleted", "_from")))
-        made = gained(table, inputs, _sinces(step, table), held, NOW)
+        within = WITHIN if len(inputs) == 1 else None  # its keys are told before it is read
+        if within is not None and same_keys(table, told_by(table, ctx.shelf)):
+            held = held.where(within.copy())
+        made = gained(table, inputs, _sinces(step, table), held, NOW, within)
     return numbered(made, users, FIRST_ROW)
 
 
-_SINCE = given("since", "bigint")  # the last row of the input that the table has taken on
+_SINCE = given("since_0", "bigint")  # the last row of an only input that is taken on
 
 
 def _since(step: Build, table: Table, ctx: Context) -> dict[str, int]:
@@ -137,12 +118,12 @@ def _since(step: Build, table: Table, ctx: Context) -> dict[str, int]:
     if step.replace or table.at_once():
         return {}
     taken = ctx.shelf.records[step.node].facts["inputs"]
-    last = [((int(taken[each.node]) + 1) << 32) - 1 for each in step.inputs]
-    return {"since": last[0]} if len(last) == 1 else {f"since_{i}": n for i, n in enumerate(last)}
+    last = (((int(taken[each.node]) + 1) << 32) - 1 for each in step.inputs)
+    return {f"since_{i}": row for i, row in enumerate(last)}
 
 
 def _sinces(step: Build, table: Table) -> dict[str, exp.Expr]:
-    """Where the news begin of the inputs of a join that are not declared static."""
+    """Where the news begin of the inputs that are not declared static."""
     return {
         each.node: given(f"since_{i}", "bigint")
         for i, each in enumerate(step.inputs)
@@ -152,17 +133,17 @@ def _sinces(step: Build, table: Table) -> dict[str, exp.Expr]:
 
 def _firsts(step: Build, since: Mapping[str, int], ctx: Context) -> bool:
     """Whether all news are of keys that the input did not hold before."""
-    if "since" not in since:
+    if len(since) != 1:
         return False
     firsts_from = ctx.shelf.records[step.inputs[0].node].facts.get("firsts_from")
-    return firsts_from is not None and since["since"] >= (int(firsts_from) << 32) - 1
+    return firsts_from is not None and since["since_0"] >= (int(firsts_from) << 32) - 1
 
 
 def _touched(
     step: Build, since: Mapping[str, int], relations: Relations, ctx: Context
 ) -> dict[str, str]:
     """The range of the keys that the news are of."""
-    if "since" not in since:
+    if len(since) != 1:
         return {}
     node = step.inputs[0].node
     query = ctx.prepared(
