@@ -99,6 +99,8 @@ def _ends(
 
 def told_by(table: Table, shelf: Shelf) -> tuple[str, ...]:
     """Return the columns by which the first relation in FROM tells its rows apart, if it says."""
+    if table.at_once():
+        return ()
     facts = shelf.records[driver(table)].facts
     return tuple(facts.get("told_by") or facts.get("key") or ())
 

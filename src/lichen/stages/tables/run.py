@@ -18,7 +18,7 @@ from lichen.stages.release import release
 from lichen.stages.tables.follow import gained
 from lichen.stages.tables.function import RETURNED
 from lichen.stages.tables.promises import promises
-from lichen.stages.tables.python import returned
+from lichen.stages.tables.python import Returned, returned, undated
 from lichen.stages.tables.repeats import repeats, told_by
 from lichen.stages.tables.shared import same_keys
 from lichen.stages.tables.spec import Table
@@ -38,13 +38,14 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     relations = ctx.shelf.relations(nodes if step.replace else [*nodes, step.node])
     since = _since(step, table, ctx)
     firsts = _firsts(step, since, ctx)
-    key = ("build", step.node, step.fingerprint, step.replace, firsts)
+    key = ("build", step.node, step.fingerprint, step.replace, firsts, told_by(table, ctx.shelf))
     query = ctx.prepared(
         (*key, *map(ctx.shelf.shape, nodes)), lambda: _versions(step, table, ctx, firsts=firsts)
     )
     touched = {} if firsts else _touched(step, since, relations, ctx)
     values = ctx.values(step, **since, **touched)
-    read = {**relations, **_given(step, table, ctx)}
+    given = _given(step, table, ctx)
+    read = {**relations, **({RETURNED: given.rows} if given else {})}
     staged = ctx.engine.write(query, read, ctx.lake.stage(step.node), values)
     before = relations[step.node].files if step.rejudge and not step.replace else ()
     scan = Scan((*before, staged.path), staged.columns)
@@ -64,6 +65,8 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     if judgement.blocks or at_once:
         staged.path.unlink()
         return Blocked(findings=(*at_once, *judgement.findings))
+    if table.function is not None and given is not None and not given.dated:
+        judgement = judgement.adding(undated(step.node, table.function, staged.rows))
     records = ctx.shelf.records
     effect = Effect(
         staged=staged,
@@ -153,13 +156,13 @@ def _touched(
     return dict(ctx.engine.rows(query, relations, since)[0])
 
 
-def _given(step: Build, table: Table, ctx: Context) -> Relations:
+def _given(step: Build, table: Table, ctx: Context) -> Returned | None:
     """What the table's function gives now, if there is one."""
     if table.function is None:
-        return {}
+        return None
     relations = ctx.shelf.relations([each.node for each in step.inputs])
     inputs = _inputs(step, ctx)
-    return {RETURNED: returned(table.function, inputs, relations, ctx.engine, ctx.root, ctx.now)}
+    return returned(table.function, inputs, relations, ctx.engine, ctx.root, ctx.now)
 
 
 def _inputs(step: Build, ctx: Context) -> Inputs:
