@@ -33,7 +33,7 @@ from lichen.core.steps import (
     Result,
     Train,
 )
-from lichen.core.time import Instant, instant, iso, wall
+from lichen.core.time import Instant, Span, instant, iso, wall
 from lichen.declared import Project
 from lichen.kept import keep, open_project
 from lichen.noted import concluded, intended, landed
@@ -42,7 +42,7 @@ from lichen.planner import below, plan, refuse_waiting
 from lichen.ports.facts import Facts, Observed
 from lichen.ports.ledger import Ledger, Record, State
 from lichen.ports.source import Connector, Outside, Stream
-from lichen.selection import Selection, Span, select
+from lichen.selection import Selection, select
 from lichen.stages.models.spec import Model
 from lichen.stages.services.spec import Service
 from lichen.target import Place, place_of, secret

@@ -54,14 +54,14 @@ where l._mine and case when s._key is null then not l._deleted
 def gained(
     table: Table,
     inputs: Mapping[str, exp.Query],
-    since: Mapping[str, exp.Expr],
+    news: Mapping[str, exp.Expr],
     held: exp.Query,
     now: exp.Expr,
     within: exp.Expr | None = None,
 ) -> exp.Select:
-    """Return the versions that a row-wise table gains from input rows after `since`.
+    """Return the versions that a row-wise table gains from some rows of its inputs.
 
-    `since` holds, for each input that went on, the last row that the table has taken on; `held`
+    `news` holds, for each input that has such rows, a condition that is true of them; `held`
     are the table's versions with their `_from`. `within` is true of every driver that is touched.
     """
     driver = _names(table)[0]
@@ -84,7 +84,7 @@ def gained(
     parts: dict[str, exp.Query] = {
         "_driver": versions,
         "_held": held,
-        "_touched": touched(table, inputs, since),
+        "_touched": touched(table, inputs, news),
         "_part": of_keys(versions, exp.select("_key").from_("_touched"), within),
         "_driving": _parsed(_DRIVING),
         "_spans": spans,
@@ -100,21 +100,21 @@ _OWN = ("_key", "_known_at", "_until", "_arrived_at", "_from", "_row")
 
 
 def touched(
-    table: Table, inputs: Mapping[str, exp.Query], since: Mapping[str, exp.Expr]
+    table: Table, inputs: Mapping[str, exp.Query], news: Mapping[str, exp.Expr]
 ) -> exp.Query:
-    """Return the keys of the drivers that new rows touch: their own, or those that rows of a key
+    """Return the keys of the drivers that the news touch: their own, or those that rows of a key
     that went on join now, or joined before.
 
     The driver's versions are read as `_driver`, the table's as `_held`.
     """
     driver, *others = _names(table)
     found: list[exp.Query] = []
-    if driver in since:
-        found.append(_after(inputs[driver], since[driver]))
+    if driver in news:
+        found.append(keys_of(inputs[driver], news[driver]))
     for number, name in enumerate(others):
-        if name not in since:
+        if name not in news:
             continue
-        part = of_keys(inputs[name], _after(inputs[name], since[name]))
+        part = of_keys(inputs[name], keys_of(inputs[name], news[name]))
         met = derive(_meeting(table.select, number), {**inputs, name: part}, where=table.where)
         before = exp.select(_maker(0)).from_("_held")
         before = before.where(
@@ -143,9 +143,9 @@ def _meeting(select: exp.Select, number: int) -> exp.Select:
     return tree
 
 
-def _after(versions: exp.Query, since: exp.Expr) -> exp.Select:
-    news = exp.GT(this=col("_row"), expression=since)
-    return exp.select(col("_key")).from_(versions.subquery("i")).where(news)
+def keys_of(versions: exp.Query, meant: exp.Expr) -> exp.Select:
+    """Return the keys of the versions of which a condition is true."""
+    return exp.select(col("_key")).from_(versions.subquery("i")).where(meant.copy())
 
 
 def _names(table: Table) -> Sequence[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sqlglot import exp
 
 from lichen.core.derive import derive
@@ -13,6 +11,7 @@ from lichen.core.steps import Build
 from lichen.core.versions import key_range
 from lichen.ports.engine import Relations
 from lichen.stages.context import FIRST_ROW, Context, Shelf
+from lichen.stages.tables.news import News
 from lichen.stages.tables.shared import (
     DRIVERS,
     KEYS,
@@ -31,15 +30,13 @@ def repeats(
     step: Build,
     table: Table,
     inputs: Inputs,
-    news: Mapping[str, exp.Expr],
+    new: News,
     relations: Relations,
-    values: Mapping[str, str | int],
     ctx: Context,
 ) -> tuple[Finding, ...]:
     """Return the finding that two rows have a declared key at the same time, if some do.
 
-    The staged rows are read as `_staged_rows`; `news` are where those of the inputs begin, as in
-    `follow.gained`, and `values` what is bound for it. Where rows are appended the finding is that
+    The staged rows are read as `_staged_rows`; Where rows are appended the finding is that
     of a full build, though only what may share a key with them is read.
     """
     if table.at_once():
@@ -47,7 +44,7 @@ def repeats(
     elif table.key and step.replace:
         query = overlapping(derive(table.select, inputs, table.key, where=table.where))
     elif table.key and not keeps_keys(table, told_by(table, ctx.shelf)):
-        return _finding(table, _appended(step, table, inputs, news, relations, values, ctx))
+        return _finding(table, _appended(step, table, inputs, new, relations, ctx))
     else:
         return ()
     ((count,),) = (row.values() for row in ctx.engine.rows(query, relations, ctx.values(step)))
@@ -58,21 +55,20 @@ def _appended(
     step: Build,
     table: Table,
     inputs: Inputs,
-    news: Mapping[str, exp.Expr],
+    new: News,
     relations: Relations,
-    values: Mapping[str, str | int],
     ctx: Context,
 ) -> int:
     """Count the rows that share a key with another: first which keys went on, then of which
     drivers rows with these keys are made, and only these are derived and compared."""
-    shapes = (step.node, step.fingerprint, *(ctx.shelf.shape(each) for each in inputs))
-    bound = ctx.values(step, **values)
+    shapes = (step.node, step.fingerprint, *new.shape, *(ctx.shelf.shape(each) for each in inputs))
+    bound = ctx.values(step, **new.bound)
     went_on = ctx.prepared(
         (KEYS, *shapes),
         lambda: (
             staged_keys(FIRST_ROW)
             if len(inputs) == 1
-            else joined_keys(table, inputs, news, step.node)
+            else joined_keys(table, inputs, new.rows, step.node)
         ),
     )
     keys = ctx.engine.arrow(went_on, relations, bound)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sqlglot import exp
 
 from lichen.core.digest import Print
-from lichen.core.sql import col, given, rel
+from lichen.core.sql import col, rel
 from lichen.core.steps import Blocked, Build, Result
-from lichen.core.versions import WITHIN, key_range, stored
-from lichen.ports.engine import Relations, Scan
+from lichen.core.versions import WITHIN, stored
+from lichen.ports.engine import Scan
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
 from lichen.stages.judge import judge
 from lichen.stages.release import release
 from lichen.stages.tables.follow import gained
 from lichen.stages.tables.function import RETURNED
+from lichen.stages.tables.news import News, key_ends, news
 from lichen.stages.tables.promises import promises
 from lichen.stages.tables.python import Returned, returned, undated
 from lichen.stages.tables.repeats import repeats, told_by
@@ -27,7 +26,6 @@ from lichen.stages.tables.versions import (
     added,
     changes,
     numbered,
-    touched,
     whole,
 )
 
@@ -36,28 +34,19 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     """Build a table: every version again, or only what its input gained since."""
     nodes = [i.node for i in step.inputs]
     relations = ctx.shelf.relations(nodes if step.replace else [*nodes, step.node])
-    since = _since(step, table, ctx)
-    firsts = _firsts(step, since, ctx)
-    key = ("build", step.node, step.fingerprint, step.replace, firsts, told_by(table, ctx.shelf))
+    new = news(step, table, ctx)
+    key = ("build", step.node, step.fingerprint, step.replace, told_by(table, ctx.shelf))
     query = ctx.prepared(
-        (*key, *map(ctx.shelf.shape, nodes)), lambda: _versions(step, table, ctx, firsts=firsts)
+        (*key, *new.shape, *map(ctx.shelf.shape, nodes)), lambda: _versions(step, table, new, ctx)
     )
-    touched = {} if firsts else _touched(step, since, relations, ctx)
-    values = ctx.values(step, **since, **touched)
+    values = ctx.values(step, **new.bound, **key_ends(new, step, relations, ctx))
     given = _given(step, table, ctx)
     read = {**relations, **({RETURNED: given.rows} if given else {})}
     staged = ctx.engine.write(query, read, ctx.lake.stage(step.node), values)
     before = relations[step.node].files if step.rejudge and not step.replace else ()
     scan = Scan((*before, staged.path), staged.columns)
-    at_once = repeats(
-        step,
-        table,
-        _inputs(step, ctx),
-        _sinces(step, table),
-        {**read, "_staged_rows": scan},
-        since,
-        ctx,
-    )
+    to_compare = {**read, "_staged_rows": scan}
+    at_once = repeats(step, table, _inputs(step, ctx), new, to_compare, ctx)
     everything = step.replace or step.rejudge
     judgement = judge(
         promises(table), step.node, scan, ctx, everything=everything, copied=not step.replace
@@ -72,7 +61,7 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
         staged=staged,
         judgement=judgement,
         freed=release(step, staged, judgement, ctx),
-        moved=step.asked,
+        moved=step.asked and (step.replace or staged.rows > 0),
         seen={k: v for node in nodes for k, v in records[node].facts["leaves"].items()},
         replace=step.replace,
         rejudge=step.rejudge,
@@ -93,7 +82,7 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     return carry_out(step, effect, ctx, body=body)
 
 
-def _versions(step: Build, table: Table, ctx: Context, *, firsts: bool) -> exp.Query:
+def _versions(step: Build, table: Table, new: News, ctx: Context) -> exp.Query:
     """The versions that replace the table, or those that it gains."""
     inputs = _inputs(step, ctx)
     users = [c.lower() for c in table.select.named_selects]
@@ -101,59 +90,16 @@ def _versions(step: Build, table: Table, ctx: Context, *, firsts: bool) -> exp.Q
         made = whole(table, inputs, NOW)
     elif table.at_once():
         made = changes(table, inputs, stored(step.node, users), NOW)
-    elif firsts:
-        made = added(table, inputs, _SINCE)
+    elif new.firsts:
+        made = added(table, inputs, new.rows[step.inputs[0].node])
     else:
         held = exp.select(*map(col, users)).from_(rel(step.node))
         held = held.select(*map(col, ("_row", "_key", "_known_at", "_deleted", "_from")))
         within = WITHIN if len(inputs) == 1 else None  # its keys are told before it is read
         if within is not None and same_keys(table, told_by(table, ctx.shelf)):
             held = held.where(within.copy())
-        made = gained(table, inputs, _sinces(step, table), held, NOW, within)
+        made = gained(table, inputs, new.rows, held, NOW, within)
     return numbered(made, users, FIRST_ROW)
-
-
-_SINCE = given("since_0", "bigint")  # the last row of an only input that is taken on
-
-
-def _since(step: Build, table: Table, ctx: Context) -> dict[str, int]:
-    """Where the news of each input begin."""
-    if step.replace or table.at_once():
-        return {}
-    taken = ctx.shelf.records[step.node].facts["inputs"]
-    last = (((int(taken[each.node]) + 1) << 32) - 1 for each in step.inputs)
-    return {f"since_{i}": row for i, row in enumerate(last)}
-
-
-def _sinces(step: Build, table: Table) -> dict[str, exp.Expr]:
-    """Where the news begin of the inputs that are not declared static."""
-    return {
-        each.node: given(f"since_{i}", "bigint")
-        for i, each in enumerate(step.inputs)
-        if each.node not in table.static
-    }
-
-
-def _firsts(step: Build, since: Mapping[str, int], ctx: Context) -> bool:
-    """Whether all news are of keys that the input did not hold before."""
-    if len(since) != 1:
-        return False
-    firsts_from = ctx.shelf.records[step.inputs[0].node].facts.get("firsts_from")
-    return firsts_from is not None and since["since_0"] >= (int(firsts_from) << 32) - 1
-
-
-def _touched(
-    step: Build, since: Mapping[str, int], relations: Relations, ctx: Context
-) -> dict[str, str]:
-    """The range of the keys that the news are of."""
-    if len(since) != 1:
-        return {}
-    node = step.inputs[0].node
-    query = ctx.prepared(
-        ("ends", *ctx.shelf.shape(node)),
-        lambda: key_range(touched(ctx.shelf.versions(node), _SINCE)),
-    )
-    return dict(ctx.engine.rows(query, relations, since)[0])
 
 
 def _given(step: Build, table: Table, ctx: Context) -> Returned | None:

@@ -61,7 +61,7 @@ def staged_keys(first: exp.Expr) -> exp.Select:
 
 
 def joined_keys(
-    table: Table, inputs: Mapping[str, exp.Query], since: Mapping[str, exp.Expr], node: str
+    table: Table, inputs: Mapping[str, exp.Query], news: Mapping[str, exp.Expr], node: str
 ) -> exp.Select:
     """Return the keys of the rows that a join makes of the drivers that news touch."""
     held = exp.select(*map(col, ("_row", "_key", "_from"))).from_(rel(node))
@@ -71,7 +71,7 @@ def joined_keys(
     parts = {
         "_driver": inputs[driver(table)],
         "_held": held,
-        "_touched": touched(table, inputs, since),
+        "_touched": touched(table, inputs, news),
     }
     for name, tree in parts.items():
         query = query.with_(name, as_=tree, materialized=name == "_touched")

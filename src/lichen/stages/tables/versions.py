@@ -22,19 +22,14 @@ def whole(table: Table, inputs: Inputs, now: exp.Expr) -> exp.Select:
     return _plain(_at_now(table, inputs, now))
 
 
-def added(table: Table, inputs: Inputs, since: exp.Expr) -> exp.Select:
-    """Return the versions that a row-wise table gains from input rows after the row `since`.
+def added(table: Table, inputs: Inputs, meant: exp.Expr) -> exp.Select:
+    """Return the versions that a row-wise table gains from the input rows that are meant.
 
-    No earlier row of the input is of the same key as any of them.
+    No other row of the input is of the same key as any of them.
     """
     ((name, versions),) = inputs.items()
-    part = versions.copy().where(_after(since))
+    part = versions.copy().where(meant.copy())
     return as_versions(derive(table.select, {name: part}, table.key, where=table.where))
-
-
-def touched(versions: exp.Query, since: exp.Expr) -> exp.Select:
-    """Return the keys of the input rows after the row `since`."""
-    return exp.select(col("_key")).from_(versions.subquery("i")).where(_after(since))
 
 
 def changes(table: Table, inputs: Inputs, held: exp.Query, now: exp.Expr) -> exp.Select:
