@@ -118,7 +118,8 @@ def _plan_node(
         case Kind.service:
             service = project.nodes[name]
             assert isinstance(service, Service)
-            plan_promote(service, facts, so_far)
+            asked = selection.full and name in selection.named
+            plan_promote(service, facts, so_far, asked=asked)
         case _:
             pass  # features and outcomes are questions, not data: nothing to do for them
 

@@ -126,7 +126,7 @@ def _source(choice: Choice) -> str:
         lines.append(f"known_at: {_yaml_sql(choice.time.raw)}")
         lines.append(
             "# The file is a history: a row was known when it says so, whenever it lands;\n"
-            "# a changed row from then on. Of a feed whose rows come late say until when that holds.\n"
+            "# a changed row from then on. Where rows come late, say until when that holds.\n"
             "backfill_until: 2100-01-01"
         )
     return "\n".join(lines) + "\n"
