@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from lichen.adoption import adopt
-from lichen.branch import as_published, begin
 from lichen.core.errors import LedgerError, LichenError, ProjectError, Where
 from lichen.core.names import Kind, Name
 from lichen.core.secrets import resolved
@@ -45,7 +44,8 @@ from lichen.ports.source import Connector, Outside, Stream
 from lichen.selection import Selection, select
 from lichen.stages.models.spec import Model
 from lichen.stages.services.spec import Service
-from lichen.target import Place, place_of, secret
+from lichen.targets.branch import as_published, begin
+from lichen.targets.place import Place, place_of, secret
 from lichen.wiring import (
     open_connector,
     open_engine,
