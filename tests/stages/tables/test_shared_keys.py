@@ -154,6 +154,25 @@ def test_a_joined_row_that_gives_two_drivers_one_key_blocks(tmp_path: Path) -> N
     assert rows(project, "t", month(5)) == [(1, 1), (2, 2)]
 
 
+def test_rows_of_a_source_that_lack_their_key_share_none(tmp_path: Path) -> None:
+    """A source tells them apart by their place; a table that declares the key cannot."""
+    project = begun(tmp_path)
+    project.write("tables/t.sql", "/* key: k */ select k, v from s")
+    project.csv("feeds/s/0.csv", "k,v,at", [(1, 1, month(1)), (None, 2, month(1))])
+    assert isinstance(built(project, month(2))["t"].result, Done)
+    project.csv("feeds/s/0.csv", "k,v,at", [(1, 1, month(1)), (None, 3, month(3))])
+    changed = built(project, month(3))["t"]
+    assert isinstance(changed.result, Done) and not changed.step.replace
+    assert rows(project, "t", month(2)) == [(1, 1), (None, 2)]
+    assert rows(project, "t", month(4)) == [(1, 1), (None, 3)]
+    project.csv("feeds/s/1.csv", "k,v,at", [(None, 4, month(1))])
+    said = in_words(built(project, month(4))["t"].result)
+    full = built(project, month(4), "tables.t", full=True)["t"].result
+    assert (
+        said == in_words(full) == [("key", "block", 2, "2 rows repeat the key k at the same time")]
+    )
+
+
 @pytest.mark.parametrize("table", ["chosen", "kept", "moving"])
 def test_a_row_that_is_corrected_before_it_is_known_is_never_there(
     tmp_path: Path, table: str

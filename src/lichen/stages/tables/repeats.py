@@ -36,14 +36,14 @@ def repeats(
 ) -> tuple[Finding, ...]:
     """Return the finding that two rows have a declared key at the same time, if some do.
 
-    The staged rows are read as `_staged_rows`; Where rows are appended the finding is that
-    of a full build, though only what may share a key with them is read.
+    The staged rows are read as `_staged_rows`. Where rows are appended the finding is that of a
+    full build, though only what may share a key with them is read.
     """
     if table.at_once():
         query = repeated(exp.select("*").from_(rel("_staged_rows")), FIRST_ROW)
     elif table.key and step.replace:
         query = overlapping(derive(table.select, inputs, table.key, where=table.where))
-    elif table.key and not keeps_keys(table, told_by(table, ctx.shelf)):
+    elif table.key:
         return _finding(table, _appended(step, table, inputs, new, relations, ctx))
     else:
         return ()
@@ -61,12 +61,19 @@ def _appended(
 ) -> int:
     """Count the rows that share a key with another: first which keys went on, then of which
     drivers rows with these keys are made, and only these are derived and compared."""
-    shapes = (step.node, step.fingerprint, *new.shape, *(ctx.shelf.shape(each) for each in inputs))
+    kept = keeps_keys(table, told_by(table, ctx.shelf))
+    shapes = (
+        kept,
+        step.node,
+        step.fingerprint,
+        *new.shape,
+        *(ctx.shelf.shape(each) for each in inputs),
+    )
     bound = ctx.values(step, **new.bound)
     went_on = ctx.prepared(
         (KEYS, *shapes),
         lambda: (
-            staged_keys(FIRST_ROW)
+            staged_keys(table, FIRST_ROW, kept=kept)
             if len(inputs) == 1
             else joined_keys(table, inputs, new.rows, step.node)
         ),

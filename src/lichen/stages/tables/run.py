@@ -19,7 +19,7 @@ from lichen.stages.tables.news import News, key_ends, news
 from lichen.stages.tables.promises import promises
 from lichen.stages.tables.python import Returned, returned, undated
 from lichen.stages.tables.repeats import repeats, told_by
-from lichen.stages.tables.shared import same_keys
+from lichen.stages.tables.shared import same_keys, without_key
 from lichen.stages.tables.spec import Table
 from lichen.stages.tables.versions import (
     Inputs,
@@ -97,7 +97,8 @@ def _versions(step: Build, table: Table, new: News, ctx: Context) -> exp.Query:
         held = held.select(*map(col, ("_row", "_key", "_known_at", "_deleted", "_from")))
         within = WITHIN if len(inputs) == 1 else None  # its keys are told before it is read
         if within is not None and same_keys(table, told_by(table, ctx.shelf)):
-            held = held.where(within.copy())
+            lacking = [without_key(table)] if table.key else []
+            held = held.where(exp.or_(within.copy(), *lacking))
         made = gained(table, inputs, new.rows, held, NOW, within)
     return numbered(made, users, FIRST_ROW)
 

@@ -27,6 +27,8 @@ _NEAR = exp.Between(
 def keeps_keys(table: Table, key: Sequence[str]) -> bool:
     """Return whether rows of a table differ in its key because they do so in its input's.
 
+    They do if no part of the key is NULL.
+
     >>> from pathlib import Path
     >>> from lichen.core.errors import Where
     >>> from lichen.core.names import Name
@@ -42,7 +44,10 @@ def keeps_keys(table: Table, key: Sequence[str]) -> bool:
 
 
 def same_keys(table: Table, key: Sequence[str]) -> bool:
-    """Return whether the rows of a table with one input have that input's keys, text for text."""
+    """Return whether the rows of a table with one input have that input's keys, text for text.
+
+    Rows that lack a part of a declared key do not: see `without_key`.
+    """
     return not table.key or (bool(key) and [name.lower() for name in key] == _plain(table))
 
 
@@ -53,11 +58,21 @@ def _plain(table: Table) -> list[str]:
     return [each.name.lower() if isinstance(each, exp.Column) else "" for each in plain]
 
 
-def staged_keys(first: exp.Expr) -> exp.Select:
-    """Return the keys of which a staged commit of a table with one input says rows."""
+def staged_keys(table: Table, first: exp.Expr, *, kept: bool) -> exp.Select:
+    """Return the keys of which a staged commit of a table with one input says rows.
+
+    Where the table has `kept` the keys of its input, only those are meant that a NULL is part of:
+    a source tells such rows apart by their place.
+    """
     new = exp.GT(this=col("_row"), expression=first.copy())
     rows = exp.select(col("_key")).distinct().from_(rel("_staged_rows"))
-    return rows.where(new, exp.not_(col("_deleted")))
+    rows = rows.where(new, exp.not_(col("_deleted")))
+    return rows.where(without_key(table)) if kept else rows
+
+
+def without_key(table: Table) -> exp.Expr:
+    """Return whether a row lacks a part of the declared key."""
+    return exp.or_(*(col(name.lower()).is_(exp.null()) for name in table.key))
 
 
 def joined_keys(
