@@ -26,6 +26,7 @@ from lichen.selection import Selection
 from lichen.testing.project import SmallProject
 
 NOW = instant("2020-06-01")
+SERVICE = Name.parse("services.big")
 SALES = {
     "id": "bigint", "at": "timestamptz", "shop": "varchar", "amount": "double", "note": "varchar",
 }  # fmt: skip
@@ -469,3 +470,29 @@ def test_a_service_that_changes_its_model_starts_over(ran: SmallProject, changed
     state = msgspec.structs.replace(state, done={**state.done, "models.other": trained})
     steps = plan(project, replace(facts, state=state), NOW)
     assert ("Promote", "services.big") in [(kind, node) for kind, node, _ in told(steps)]
+
+
+@pytest.mark.parametrize(
+    ("promote", "selection", "gate"),
+    [
+        ("auto", Selection(), True),
+        ("manual", Selection(), False),
+        ("manual", Selection(full=True), False),
+        ("manual", Selection(frozenset([SERVICE]), frozenset([SERVICE])), False),
+        ("manual", Selection(frozenset([SERVICE]), frozenset([SERVICE]), full=True), True),
+    ],
+    ids=["auto", "manual", "all in full", "named", "named in full"],
+)
+def test_a_later_version_waits_for_a_person_where_promotion_is_manual(
+    ran: SmallProject, changed: Path, promote: str, selection: Selection, gate: bool
+) -> None:
+    write("services/big.yml", f"model: big\npromote: {promote}\n")(changed)
+    project, facts = facts_of(changed, ran.loop().state())
+    later = msgspec.structs.replace(facts.state.done["models.big"], sequence=2)
+    state = msgspec.structs.replace(facts.state, done={**facts.state.done, "models.big": later})
+    # A model that is trained anew in this very plan is put to the gate by the next one.
+    only = selection.only or frozenset(n for n in project.reads if n.kind != "models")
+    chosen = replace(selection, only=only)
+    found = told(plan(project, replace(facts, state=state), NOW, chosen))
+    step = ("Promote", "services.big", "version 2 of models.big was not yet put to the gate")
+    assert (step in found) is gate

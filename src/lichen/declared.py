@@ -19,7 +19,7 @@ from lichen.core.errors import ProjectError, Where
 from lichen.core.names import Kind, Name
 from lichen.core.settings import convert, load
 from lichen.stages.sources.spec import Feed
-from lichen.target import TargetSettings, read_targets
+from lichen.targets.place import TargetSettings, read_targets
 
 if TYPE_CHECKING:
     from lichen.prints import Node

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never, cast
 
 from lichen.adoption import adopt
-from lichen.branch import as_published, begin
 from lichen.core.errors import LedgerError, LichenError, ProjectError, Where
 from lichen.core.names import Kind, Name
 from lichen.core.secrets import resolved
@@ -33,7 +32,7 @@ from lichen.core.steps import (
     Result,
     Train,
 )
-from lichen.core.time import Instant, instant, iso, wall
+from lichen.core.time import Instant, Span, instant, iso, wall
 from lichen.declared import Project
 from lichen.kept import keep, open_project
 from lichen.noted import concluded, intended, landed
@@ -42,10 +41,11 @@ from lichen.planner import below, plan, refuse_waiting
 from lichen.ports.facts import Facts, Observed
 from lichen.ports.ledger import Ledger, Record, State
 from lichen.ports.source import Connector, Outside, Stream
-from lichen.selection import Selection, Span, select
+from lichen.selection import Selection, select
 from lichen.stages.models.spec import Model
 from lichen.stages.services.spec import Service
-from lichen.target import Place, place_of, secret
+from lichen.targets.branch import as_published, begin
+from lichen.targets.place import Place, place_of, secret
 from lichen.wiring import (
     open_connector,
     open_engine,
@@ -211,7 +211,9 @@ class Loop:
         from lichen.readers.show import show
 
         state, name = self.state(), self.project.node(node)
-        return show(name, self._library(state), state, _known(state, now), rows=rows)
+        at = _known(state, now)
+        live_of = self._live_of(self._pinned(state), at)
+        return show(name, self._library(state), state, at, live_of, rows=rows)
 
     def quarantine(self, node: str | None = None, *, examples: int = 3) -> dict[str, Any]:
         """Return what is held back of one node or of all, with examples and decisions."""
@@ -263,15 +265,9 @@ class Loop:
     def summary(self) -> dict[str, Any]:
         """Return the project in one look: rows, findings, models, and how its services do."""
         from lichen.readers.summary import summary
-        from lichen.stages.services.live import live
 
         state = self.state()
-        records, now = self._pinned(state), _known(state, None)
-        shelf = self._shelf(records)
-
-        def live_of(service: Service, metric: str) -> Any:
-            inquiry = self.inquiry(service.model)
-            return live(inquiry, service.name.name, metric, shelf, now, self.engine)
+        records = self._pinned(state)
 
         def example_of(service: Service) -> str:
             from lichen.core.sql import col
@@ -280,7 +276,18 @@ class Loop:
             answer = self.query(f"select prediction_id from predictions.{table} limit 1")  # noqa: S608
             return str(answer.rows[0]["prediction_id"])
 
+        live_of = self._live_of(records, _known(state, None))
         return summary(self.project, records, state, live_of, example_of)
+
+    def _live_of(self, records: Mapping[str, Record], now: Instant) -> Callable[..., Any]:
+        """What tells how a service did by a time, by a metric."""
+        from lichen.stages.services.live import live
+
+        def live_of(service: Service, metric: str) -> Any:
+            shelf, inquiry = self._shelf(records), self.inquiry(service.model)
+            return live(inquiry, service.name.name, metric, shelf, now, self.engine)
+
+        return live_of
 
     def clock(self, now: Instant | None = None) -> Instant:
         """Return the time at which a plan or a run made now would think that it is."""

@@ -52,7 +52,7 @@ def plan(
         if name not in project.nodes:
             continue  # predictions and feedback: drained above
         if selection.takes(name):
-            _plan_node(project, name, facts, now, selection.again(name), so_far)
+            _plan_node(project, name, facts, now, selection, so_far)
         else:
             _keep(name, facts, so_far)
     steps = [_placed(project, step, so_far) for step in so_far.steps.values()]
@@ -90,18 +90,26 @@ def _plan_node(
     name: Name,
     facts: Facts,
     now: Instant,
-    again: str | None,
+    selection: Selection,
     so_far: Upcoming,
 ) -> None:
     """Plan what one node needs. Its file is read only where it matters: see `kept.Nodes`."""
     print_, reads, rules = project.prints[name], below(project, name), project.rules[name]
-    again = again if facts.due_again(str(name)) else None
+    again = selection.again(name) if facts.due_again(str(name)) else None
     match name.kind:
         case Kind.source:
             plan_source(str(name), print_.whole(), rules, again, facts, so_far)
         case Kind.table:
             plan_table(
-                str(name), reads, print_, rules, lambda: _table(project, name), again, facts, so_far
+                str(name),
+                reads,
+                print_,
+                rules,
+                lambda: _table(project, name),
+                again,
+                selection.span,
+                facts,
+                so_far,
             )
         case Kind.model:
             model, observed = project.nodes[name], facts.observed.get(str(name))
@@ -110,7 +118,8 @@ def _plan_node(
         case Kind.service:
             service = project.nodes[name]
             assert isinstance(service, Service)
-            plan_promote(service, facts, so_far)
+            asked = selection.full and name in selection.named
+            plan_promote(service, facts, so_far, asked=asked)
         case _:
             pass  # features and outcomes are questions, not data: nothing to do for them
 

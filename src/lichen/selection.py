@@ -5,31 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import NamedTuple
 
 from lichen.core import graph
 from lichen.core.errors import ProjectError, Where
 from lichen.core.names import Kind, Name
-from lichen.core.time import Instant, iso
+from lichen.core.time import Span
 from lichen.declared import Project
-
-
-class Span(NamedTuple):
-    """A stretch of time: its begin belongs to it, its end does not."""
-
-    begin: Instant | None
-    end: Instant | None
-
-    def words(self) -> str:
-        """Return the stretch as a reader says it.
-
-        >>> from lichen.core.time import instant
-        >>> Span(instant("2020-01-01"), None).words()
-        'from 2020-01-01T00:00:00Z on'
-        """
-        if self.begin is None or self.end is None:
-            return f"before {iso(self.end)}" if self.end else f"from {_iso(self.begin)} on"
-        return f"from {iso(self.begin)} to {iso(self.end)}"
 
 
 @dataclass(frozen=True)
@@ -53,8 +34,7 @@ class Selection:
         if self.full:
             return "--full was asked for"
         if self.span is not None and name.kind in (Kind.source, Kind.table):
-            whole = ", and a table is built in full" if name.kind is Kind.table else ""
-            return f"the time {self.span.words()} was asked for{whole}"
+            return f"the time {self.span.words()} was asked for"
         return None
 
 
@@ -129,7 +109,3 @@ def _of_rows(selection: Selection, project: Project) -> Selection:
             hint="name a source or a table; what reads them follows with a + behind the name",
         )
     return selection
-
-
-def _iso(moment: Instant | None) -> str:
-    return iso(moment) if moment else "the beginning"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # the ports' own words; what they say of SQL trees would load
     from lichen.ports.source import Connector, Outside
     from lichen.stages.models.run import Learners
     from lichen.stages.sources.spec import Feed
-    from lichen.target import Place
+    from lichen.targets.place import Place
 
 
 def open_engine(place: Place) -> Engine:

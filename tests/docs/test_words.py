@@ -25,7 +25,7 @@ from lichen.stages.models.metric import METRICS
 from lichen.stages.outcomes.spec import OutcomeSettings
 from lichen.stages.services.spec import ServiceSettings
 from lichen.stages.tables.spec import TableSettings
-from lichen.target import EngineSettings, TargetSettings
+from lichen.targets.place import EngineSettings, TargetSettings
 from lichen.units.cases import CaseSettings, FileSettings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "words.md").read_text("utf-8")

@@ -16,7 +16,7 @@ from lichen.notebook.markup import grid, page, tag
 from lichen.notebook.overview import stands
 from lichen.notebook.workspace import Workspace
 from lichen.stages.models.score import score
-from lichen.target import place_in
+from lichen.targets.place import place_in
 
 HOSTILE = "<script>alert('1') & \"2\"</script>"
 

@@ -95,6 +95,10 @@ def test_predictions_meet_what_turned_out(loop: Loop) -> None:
     assert {day.day: day.predictions for day in found.days} == dict(per_day)
     assert {day.day: day.labelled for day in found.days} == dict(labelled)
     assert (found.predictions, found.labelled) == (len(asked), len(known))
+    shown = loop.show("services.late", now=end)
+    assert (shown["predictions"], shown["labelled"]) == (len(asked), len(known))
+    assert shown["live"]["value"] == found.measured.value
+    assert [day["day"] for day in shown["days"]] == [day.day for day in found.days]
 
 
 def all_parcels() -> list[dict[str, Any]]:

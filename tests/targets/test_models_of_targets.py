@@ -16,7 +16,7 @@ from lichen.cli import main
 from lichen.core.steps import Done
 from lichen.desk import Desk
 from lichen.loop import Loop, open_loop
-from lichen.promotion import PromotionError, promote
+from lichen.targets.promotion import PromotionError, promote
 
 TARGETS = "name: depot\ntargets:\n  dev: {engine: {threads: 2}}\n  prod: {engine: {threads: 2}}\n"
 

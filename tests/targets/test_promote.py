@@ -12,7 +12,7 @@ from lichen.adapters.delta import DeltaLake
 from lichen.core.errors import LedgerError
 from lichen.core.time import instant
 from lichen.ports.lake import Lake
-from lichen.promotion import PromotionError, preview, promote
+from lichen.targets.promotion import PromotionError, preview, promote
 
 NOW = "2020-03-01"
 

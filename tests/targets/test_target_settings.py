@@ -12,7 +12,7 @@ from lichen.cli import main
 from lichen.core.errors import ProjectError
 from lichen.loop import open_loop
 from lichen.project import read_project
-from lichen.target import parent_of
+from lichen.targets.place import parent_of
 from lichen.testing.engine import sql
 
 

@@ -15,7 +15,7 @@ def check(*, options: Options = USUAL) -> int:
     """
     from lichen.core.names import Kind
     from lichen.project import read_project
-    from lichen.target import place_of
+    from lichen.targets.place import place_of
     from lichen.units.cases import read_cases
 
     root = Path(options.folder).absolute()

@@ -120,7 +120,7 @@ def _from_csv(file: Path, place: Path, about: dict[str, Any], options: Options) 
     from lichen.core.time import wall
     from lichen.starters.csvfile import Wish, begin
     from lichen.starters.place import draft, files_in
-    from lichen.target import place_in
+    from lichen.targets.place import place_in
     from lichen.wiring import open_engine
 
     with draft(place) as beside:
@@ -175,7 +175,7 @@ def _from_dbt(dbt: Path, place: Path, options: Options) -> int:
     from lichen.project import read_project
     from lichen.starters.dbt import begin, kinds
     from lichen.starters.place import draft, files_in
-    from lichen.target import place_in
+    from lichen.targets.place import place_in
     from lichen.wiring import open_engine
 
     with draft(place) as beside:

@@ -13,9 +13,8 @@ from lichen.cli.candidates import nodes, services, targets
 from lichen.core.errors import LichenError
 
 if TYPE_CHECKING:
-    from lichen.core.time import Instant
+    from lichen.core.time import Instant, Span
     from lichen.loop import Loop
-    from lichen.selection import Span
 
 
 @Parameter(name="*")
@@ -71,7 +70,7 @@ To = Annotated[str | None, Parameter(name="--to", help="… and before this time
 
 def stretch(begin: str | None, end: str | None) -> Span | None:
     """Return the time that --from and --to name; None where neither is given."""
-    from lichen.selection import Span
+    from lichen.core.time import Span
 
     if begin is None and end is None:
         return None

@@ -12,7 +12,7 @@ from lichen.cli.page import counted, emit, some, table
 
 if TYPE_CHECKING:
     from lichen.ports.ledger import Record
-    from lichen.promotion import Change, Promotion
+    from lichen.targets.promotion import Change, Promotion
 
 
 def promote(
@@ -38,8 +38,8 @@ def promote(
     target
         The target that is to publish it.
     """
-    from lichen.promotion import preview
-    from lichen.promotion import promote as carry_out
+    from lichen.targets.promotion import preview
+    from lichen.targets.promotion import promote as carry_out
 
     loops = [replace(options, target=name).open() for name in (source, target)]
     found = preview(*loops) if dry_run else carry_out(*loops)

@@ -12,6 +12,7 @@ from lichen.cli.mistakes import nearby
 from lichen.cli.options import USUAL, Node, Now, Options, moment
 from lichen.cli.page import EMPTY, counted, emit, some, table
 from lichen.cli.query import cell
+from lichen.cli.summary import live
 
 if TYPE_CHECKING:
     from lichen.core.time import Instant
@@ -47,7 +48,8 @@ def show(
     "lineage" ("row", or "table" where a function made it);
     features and outcomes "columns"; a model "metrics": {NAME: {"value", "low", "high"}} on the
     holdout, "baseline", "plain", "candidates", "cutoff", "card"; a service "serving",
-    "decision", "reason". Without a node: {"project", "now", "rows", "quarantine", "warnings",
+    "decision", "reason", "metric", "predictions", "labelled", "live": {"value", "low", "high"} and
+    "days". Without a node: {"project", "now", "rows", "quarantine", "warnings",
     "models", "services", "trouble"}. With --sql {"node", "what", "sql"}. With --runs {"runs":
     [{"id", "now", "started", "seconds", "outcome", "publication", "steps": {STATE: COUNT},
     "nodes": {NODE: STATE}}]}.
@@ -264,6 +266,9 @@ def _service(told: Mapping[str, Any]) -> None:
         print(f"\nserves version {serving['version']}, trained {serving['now']}")
     if told.get("decision"):
         print(f"last decision: version {told['considered']} {told['decision']}: {told['reason']}")
+    if told["predictions"]:
+        print()
+        live(told)
 
 
 def _attempt(told: Mapping[str, Any]) -> None:

@@ -57,6 +57,12 @@ def _service(service: Mapping[str, Any]) -> None:
     if not service["predictions"]:
         print()
         return
+    live(service)
+    print()
+
+
+def live(service: Mapping[str, Any]) -> None:
+    """Print how a service does, in all and by day."""
     share = service["labelled"] / service["predictions"]
     print(
         f"live: {counted(service['predictions'], 'prediction')}, {service['labelled']:,} "
@@ -67,7 +73,6 @@ def _service(service: Mapping[str, Any]) -> None:
         for d in service["days"]
     ]
     table(("day", "predictions", "labelled", service["metric"]), cells)
-    print()
 
 
 def _measured(found: Mapping[str, Any] | None) -> str:

@@ -9,7 +9,7 @@ import msgspec
 
 from lichen.core.digest import digest
 from lichen.core.findings import Finding
-from lichen.core.time import Instant
+from lichen.core.time import Instant, Span
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +115,7 @@ class Build(Step, frozen=True, kw_only=True, tag="build"):
     rejudge: bool = False  # the rules changed: judge what is there again
     requests: tuple[Request, ...] = ()  # what people asked of its quarantine
     asked: bool = False  # asked for: its readers take it for new, whatever changed
+    span: Span | None = None  # what input rows known in this time touch is computed again
 
 
 class Train(Step, frozen=True, kw_only=True, tag="train"):

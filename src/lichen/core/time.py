@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from lichen.core.errors import LichenError
 
@@ -75,3 +76,24 @@ def iso(moment: Instant) -> str:
 def wall() -> Instant:
     """Return the machine's time: for operations only, never for known-at."""
     return datetime.now(UTC)
+
+
+class Span(NamedTuple):
+    """A stretch of time: its begin belongs to it, its end does not."""
+
+    begin: Instant | None
+    end: Instant | None
+
+    def words(self) -> str:
+        """Return the stretch as a reader says it.
+
+        >>> Span(instant("2020-01-01"), None).words()
+        'from 2020-01-01T00:00:00Z on'
+        """
+        if self.begin is None or self.end is None:
+            return f"before {iso(self.end)}" if self.end else f"from {_iso(self.begin)} on"
+        return f"from {iso(self.begin)} to {iso(self.end)}"
+
+
+def _iso(moment: Instant | None) -> str:
+    return iso(moment) if moment else "the beginning"

@@ -20,6 +20,7 @@ from lichen.declared import Project
 from lichen.ports.ledger import Record, State
 from lichen.prints import Node
 from lichen.readers.query import Library
+from lichen.readers.summary import LiveOf, doing
 from lichen.readers.values import plain
 from lichen.stages.features.spec import Features
 from lichen.stages.models.run import model_folder
@@ -34,7 +35,7 @@ EXAMPLES = 3  # rows shown of each rule that holds rows back
 
 
 def show(
-    name: Name, library: Library, state: State, at: Instant, *, rows: int = 0
+    name: Name, library: Library, state: State, at: Instant, live_of: LiveOf, *, rows: int = 0
 ) -> dict[str, Any]:
     """Return what is declared of a node, what its last published version is, and how it stands."""
     project, node = library.project, library.project.nodes.get(name)
@@ -55,6 +56,7 @@ def show(
             told |= {**_made(record), "card": _card(name, record, library)}
         case Service():
             told |= _made(record)
+            told |= doing(node, project, library.shelf.records, live_of)
         case _:
             told |= _stored(name, node, library, at, rows)
     if isinstance(node, Table):

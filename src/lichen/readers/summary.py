@@ -88,14 +88,25 @@ def _service(
     example_of: ExampleOf,
 ) -> dict[str, Any]:
     record = records[str(node.name)]
+    told = doing(node, project, records, live_of)
+    return {
+        "node": str(node.name),
+        "serving": record.facts["serving"]["version"] if record.facts["serving"] else None,
+        "reason": record.facts["reason"],
+        **told,
+        "example": example_of(node) if told["live"] else None,
+    }
+
+
+def doing(
+    node: Service, project: Project, records: Mapping[str, Record], live_of: LiveOf
+) -> dict[str, Any]:
+    """Return how a service does live: by its model's metric, in all and by day."""
     model = project.nodes[node.model]
     predictions = str(Name(Kind.predictions, node.name.name))
     assert isinstance(model, Model)
     report = live_of(node, model.metric) if predictions in records else None
     return {
-        "node": str(node.name),
-        "serving": record.facts["serving"]["version"] if record.facts["serving"] else None,
-        "reason": record.facts["reason"],
         "metric": model.metric,
         "predictions": report.predictions if report else 0,
         "labelled": report.labelled if report else 0,
@@ -106,7 +117,6 @@ def _service(
         }
         if report
         else None,
-        "example": example_of(node) if report else None,
         "days": [
             {"day": d.day, "predictions": d.predictions, "labelled": d.labelled, "value": d.value}
             for d in (report.days if report else ())

@@ -35,6 +35,10 @@ class Judgement:
         """Return whether a rule says that nothing of this may be committed."""
         return any(f.severity is Severity.block for f in self.findings)
 
+    def adding(self, found: Sequence[Finding]) -> Judgement:
+        """Return the judgement with findings of another kind."""
+        return dataclasses.replace(self, findings=(*self.findings, *found))
+
 
 STANDS = "_stands"  # the judged rows' column that is true for a key's newest version
 NOTHING_FOUND = Judgement((), None, {})

@@ -123,11 +123,11 @@ def _source(choice: Choice) -> str:
     if choice.key is not None:
         lines.append(f"key: {scalar(choice.key.raw)}")
     if choice.time is not None:
-        until = (choice.now + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         lines.append(f"known_at: {_yaml_sql(choice.time.raw)}")
         lines.append(
-            "# What is landed up to this time is history: it was known when it says so. Later rows"
-            f"\n# are known at the earliest when they arrive.\nbackfill_until: {until}"
+            "# The file is a history: a row was known when it says so, whenever it lands;\n"
+            "# a changed row from then on. Where rows come late, say until when that holds.\n"
+            "backfill_until: 2100-01-01"
         )
     return "\n".join(lines) + "\n"
 

@@ -82,7 +82,7 @@ class Bench:
         if (function := table.function) is not None:
             root, there = self.project.root, self.relations
             given_back = returned(function, inputs, there, self.engine, root, self.now)
-            self.relations[RETURNED] = given_back
+            self.relations[RETURNED] = given_back.rows
         self._refuse_repeats(table, inputs)
         users = [name.lower() for name in table.select.named_selects]
         query = numbered(whole(table, inputs, NOW), users, FIRST_ROW)

@@ -102,3 +102,37 @@ def test_its_rows_are_a_table_of_its_name(project: SmallProject) -> None:
     assert rows[0]["n"] == 12
     told = project.loop().show("features.python")
     assert [i["node"] for i in told["inputs"]] == ["tables.python"]
+
+
+def test_a_run_warns_where_nothing_says_when_rows_were_known(project: SmallProject) -> None:
+    project.write("features/undated.py", PYTHON.replace(', "_known_at"', ""))
+    project.write("tables/plain.py", TABLE)
+
+    def warned(now: str) -> dict[str, list[str]]:
+        found = ((e.step.node, getattr(e.result, "findings", ())) for e in project.run(now))
+        return {
+            node: [f"{f.severity} {f.rule}: {f.message}" for f in fs] for node, fs in found if fs
+        }
+
+    since = "known only from this run on, and no question about an earlier time sees them"
+    assert warned("2020-02-01") == {
+        "tables.undated": [
+            f"warn known_at: 12 rows count as {since}: python returns no column _known_at"
+        ]
+    }
+    (shown,) = project.loop().show("tables.undated")["findings"]
+    assert (shown["rule"], shown["count"]) == ("known_at", 12)
+    rows = [(50, "a", "2020-02-05", 50)]
+    project.csv("feeds/s/b.csv", "k,who,at,v", rows)
+    (message,) = warned("2020-02-06")["tables.undated"]
+    assert message.startswith("warn known_at: 1 row counts as known only from this run on")
+    assert project.plan("2020-02-06") == ()
+
+
+TABLE = """
+    from lichen import table
+
+    @table(key="who", columns={"who": "varchar"})
+    def plain(s):
+        return s.select(["who"]).slice(0, 1)
+    """

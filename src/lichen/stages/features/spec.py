@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -127,6 +128,8 @@ def read_features_function(path: Path, name: Name) -> tuple[Table, Features]:
     table = table_of(
         found, rows, key or (*entity, settings.event_time), settings.inputs, settings.columns
     )
+    assert table.function is not None
+    table = dataclasses.replace(table, function=dataclasses.replace(table.function, events=True))
     select = exp.select(*map(col, table.select.named_selects))
     features = Features(
         name=name,

@@ -35,8 +35,11 @@ def plan_drain(service: Service, table: Name, facts: Facts, so_far: Upcoming) ->
     so_far.leaves[node] = {node: numbered.sequence}
 
 
-def plan_promote(service: Service, facts: Facts, so_far: Upcoming) -> None:
-    """Add a Promote step where the model has a version that this service never considered."""
+def plan_promote(service: Service, facts: Facts, so_far: Upcoming, *, asked: bool = False) -> None:
+    """Add a Promote step where the model has a version that this service never considered.
+
+    A service whose promotion is `manual` considers a later one only where that is `asked` for.
+    """
     model, node = str(service.model), str(service.name)
     if isinstance(so_far.steps.get(model), Train):
         return  # appears when the plan is made again after the training
@@ -45,7 +48,7 @@ def plan_promote(service: Service, facts: Facts, so_far: Upcoming) -> None:
         return
     served = done is not None and done.facts["model"] == model
     considered = int(done.facts["considered"]) if done and served else 0
-    if trained.sequence <= considered or (service.promote == "manual" and served):
+    if trained.sequence <= considered or (service.promote == "manual" and served and not asked):
         return
     step = Promote(
         node=node,

@@ -82,6 +82,7 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
         rejudge=step.rejudge,
         facts={
             "files": len(files_of(step)),
+            "told_by": list(source.key),
             "firsts_from": _firsts_from(step, landing, freed, ctx),
             "once": _once(step, source, landing, freed, ctx),
             "torn": _torn(step, landing, ctx),

@@ -1,4 +1,4 @@
-"""SQL of a join that goes on with its inputs: what it gains, and what it no longer says. Pure.
+"""SQL of a table that goes on with its inputs: what it gains, and what it no longer says. Pure.
 
 A row of the result belongs to the row of the first relation in FROM, its *driver*. New rows of any
 input touch some drivers; these are joined again, over all their versions, and compared with what
@@ -18,7 +18,7 @@ from lichen.core.versions import as_versions, of_keys, written
 from lichen.stages.tables.spec import Table
 
 # The drivers' own rows, by which the rows of the result are told apart.
-_DRIVING = "select _row from _driver where _key in (select _key from _touched)"
+_DRIVING = "select _row from _part"
 # What the table says last at each moment at which it says something of the drivers' keys.
 _LAST = """
 select *, _mine from (
@@ -54,18 +54,19 @@ where l._mine and case when s._key is null then not l._deleted
 def gained(
     table: Table,
     inputs: Mapping[str, exp.Query],
-    since: Mapping[str, exp.Expr],
+    news: Mapping[str, exp.Expr],
     held: exp.Query,
     now: exp.Expr,
+    within: exp.Expr | None = None,
 ) -> exp.Select:
-    """Return the versions that a row-wise join gains from input rows after `since`.
+    """Return the versions that a row-wise table gains from some rows of its inputs.
 
-    `since` holds, for each input that went on, the last row that the table has taken on; `held`
-    are the table's versions with their `_from`.
+    `news` holds, for each input that has such rows, a condition that is true of them; `held`
+    are the table's versions with their `_from`. `within` is true of every driver that is touched.
     """
     driver = _names(table)[0]
     versions = inputs[driver]
-    part = of_keys(versions, exp.select("_key").from_("_touched"))
+    part = exp.select(*map(col, versions.named_selects)).from_("_part")
     spans = derive(table.select, {**inputs, driver: part}, table.key, where=table.where)
     made = as_versions(exp.select(*map(col, spans.named_selects)).from_("_spans"))
     users = [name for name in spans.named_selects if name not in _OWN]
@@ -83,7 +84,8 @@ def gained(
     parts: dict[str, exp.Query] = {
         "_driver": versions,
         "_held": held,
-        "_touched": _touched(table, inputs, since),
+        "_touched": touched(table, inputs, news),
+        "_part": of_keys(versions, exp.select("_key").from_("_touched"), within),
         "_driving": _parsed(_DRIVING),
         "_spans": spans,
         "_made": made,
@@ -97,19 +99,22 @@ def gained(
 _OWN = ("_key", "_known_at", "_until", "_arrived_at", "_from", "_row")
 
 
-def _touched(
-    table: Table, inputs: Mapping[str, exp.Query], since: Mapping[str, exp.Expr]
+def touched(
+    table: Table, inputs: Mapping[str, exp.Query], news: Mapping[str, exp.Expr]
 ) -> exp.Query:
-    """Return the keys of the drivers that new rows touch: their own, or those that rows of a key
-    that went on join now, or joined before."""
+    """Return the keys of the drivers that the news touch: their own, or those that rows of a key
+    that went on join now, or joined before.
+
+    The driver's versions are read as `_driver`, the table's as `_held`.
+    """
     driver, *others = _names(table)
     found: list[exp.Query] = []
-    if driver in since:
-        found.append(_after(inputs[driver], since[driver]))
+    if driver in news:
+        found.append(keys_of(inputs[driver], news[driver]))
     for number, name in enumerate(others):
-        if name not in since:
+        if name not in news:
             continue
-        part = of_keys(inputs[name], _after(inputs[name], since[name]))
+        part = of_keys(inputs[name], keys_of(inputs[name], news[name]))
         met = derive(_meeting(table.select, number), {**inputs, name: part}, where=table.where)
         before = exp.select(_maker(0)).from_("_held")
         before = before.where(
@@ -118,6 +123,8 @@ def _touched(
         for rows in (exp.select(_maker(0)).from_(met.subquery("met")), before):
             keys = exp.select(col("_key")).from_("_driver")
             found.append(keys.where(col("_row").isin(query=rows)))
+    if not found:  # every input is static
+        return exp.select(col("_key")).from_("_driver").where(exp.false())
     return found[0] if len(found) == 1 else exp.union(*found)
 
 
@@ -136,9 +143,9 @@ def _meeting(select: exp.Select, number: int) -> exp.Select:
     return tree
 
 
-def _after(versions: exp.Query, since: exp.Expr) -> exp.Select:
-    news = exp.GT(this=col("_row"), expression=since)
-    return exp.select(col("_key")).from_(versions.subquery("i")).where(news)
+def keys_of(versions: exp.Query, meant: exp.Expr) -> exp.Select:
+    """Return the keys of the versions of which a condition is true."""
+    return exp.select(col("_key")).from_(versions.subquery("i")).where(meant.copy())
 
 
 def _names(table: Table) -> Sequence[str]:

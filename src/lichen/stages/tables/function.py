@@ -32,7 +32,7 @@ class Function:
 
     `inputs` are names of tables and sources as they are written, later their ids; `frames` says
     for each what it is given as: `arrow`, `pandas` or `polars`. `types` are the columns that it
-    promises, with DuckDB's types.
+    promises, with DuckDB's types. `events` says that its rows are features of an entity.
     """
 
     path: Path
@@ -41,6 +41,7 @@ class Function:
     inputs: tuple[str, ...]
     frames: tuple[str, ...]
     types: Mapping[str, str]
+    events: bool = False
 
     def select(self) -> exp.Select:
         """Return the SELECT of what the function gave."""

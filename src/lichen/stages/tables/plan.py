@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lichen.core.digest import Print
 from lichen.core.steps import Build, Input, Replay, said
+from lichen.core.time import Span
 from lichen.ports.facts import Facts, Leaves, Upcoming
 from lichen.ports.ledger import Record
 
@@ -21,12 +22,14 @@ def plan_table(
     rules: str,
     table: Callable[[], Table],
     again: str | None,
+    span: Span | None,
     facts: Facts,
     so_far: Upcoming,
 ) -> None:
     """Add a Build step where a table's definition or rules changed or what it reads went on.
 
-    `again` says why it is built in full though nothing changed.
+    `again` says why it is built again though nothing changed: in full, or, where a table goes on
+    with its inputs, only what their rows of the time `span` touch.
 
     Its readers see other rows where the data or the rules changed. Where only the definition did,
     what that means for them is in their own fingerprints.
@@ -53,6 +56,12 @@ def plan_table(
     reasons += map(said, requests)
     if not reasons:
         return
+    appends = _can_append(done, print_.whole(), table(), reads, facts, so_far)
+    if again is not None:
+        appends = appends and span is not None and table().goes_on()
+    if again is not None and span is not None:
+        part = "what rows of it touch is built again" if appends else "this table is built in full"
+        reasons[0] += f", and {part}"
     step = Build(
         node=node,
         reason=", ".join(reasons),
@@ -61,11 +70,11 @@ def plan_table(
         fingerprint=print_.whole(),
         rules=rules,
         inputs=tuple(_input(n, facts, so_far) for n in reads),
-        replace=again is not None
-        or not _can_append(done, print_.whole(), table(), reads, facts, so_far),
+        replace=not appends,
         rejudge=rejudge,
         requests=requests,
         asked=again is not None,
+        span=span if again is not None and appends else None,
     )
     if facts.stuck(step, again=step.asked):
         return

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from arro3.core import Table
 from sqlglot import exp
 
 from lichen.core.contract.types import MOMENT, is_number
 from lichen.core.errors import TableError, Where
+from lichen.core.findings import Finding, Severity
 from lichen.core.pyrun import call
 from lichen.core.sql import col, rel
 from lichen.core.time import Instant, iso
@@ -29,6 +30,13 @@ from lichen.stages.tables.function import RETURNED, Function
 KNOWN = "_known_at"
 
 
+class Returned(NamedTuple):
+    """What a function gave, as it is promised; whether it said when its rows became known."""
+
+    rows: Table
+    dated: bool
+
+
 def returned(
     function: Function,
     inputs: Mapping[str, exp.Query],
@@ -36,7 +44,7 @@ def returned(
     engine: Engine,
     root: Path,
     now: Instant,
-) -> Table:
+) -> Returned:
     """Return what the function gives at `now`: its columns in their types, and `_known_at`.
 
     `inputs` has the versions relation of each id in `function.inputs`. Raises TableError with a
@@ -58,6 +66,24 @@ def returned(
         hint="it is given one table for each argument, and returns one",
     )
     return _as_promised(function, _relation(found, function), engine, bound)
+
+
+def undated(node: str, function: Function, rows: int) -> tuple[Finding, ...]:
+    """Return the warning that features with as many new rows do not say when these were known."""
+    if not function.events or not rows:
+        return ()
+    counted = f"{rows:,} {'row counts' if rows == 1 else 'rows count'}"
+    return (
+        Finding(
+            node=node,
+            rule="known_at",
+            severity=Severity.warn,
+            message=f"{counted} as known only from this run on, and no question about an earlier "
+            f"time sees them: {function.name} returns no column {KNOWN}",
+            count=rows,
+            measured=float(rows),
+        ),
+    )
 
 
 def _refuse_missing(function: Function) -> None:
@@ -107,7 +133,9 @@ def _a(found: Any) -> str:
     return "nothing" if found is None else f"a value of the type {type(found).__name__}"
 
 
-def _as_promised(function: Function, found: Any, engine: Engine, bound: Mapping[str, str]) -> Table:
+def _as_promised(
+    function: Function, found: Any, engine: Engine, bound: Mapping[str, str]
+) -> Returned:
     relations = {RETURNED: found}
     there = {c.name: c.type for c in engine.columns(exp.select("*").from_(_GAVE), relations)}
     names = _promised(function, there, found)
@@ -123,7 +151,7 @@ def _as_promised(function: Function, found: Any, engine: Engine, bound: Mapping[
         for name, type_ in function.types.items()
     ]
     query = exp.select(*shown, exp.alias_(known.copy(), KNOWN)).from_(_GAVE.copy())
-    return Table.from_arrow(engine.arrow(query, relations, bound))
+    return Returned(Table.from_arrow(engine.arrow(query, relations, bound)), KNOWN in there)
 
 
 _GAVE = rel(RETURNED)

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from sqlglot import exp
 
-from lichen.core.derive import derive
 from lichen.core.digest import Print
-from lichen.core.findings import Finding, Severity
-from lichen.core.sql import col, given, rel
+from lichen.core.sql import col, rel
 from lichen.core.steps import Blocked, Build, Result
-from lichen.core.versions import key_range, stored
-from lichen.ports.engine import Relations, Scan
+from lichen.core.versions import WITHIN, stored
+from lichen.ports.engine import Scan
 from lichen.stages.commit import Effect, carry_out
 from lichen.stages.context import FIRST_ROW, NOW, Context
 from lichen.stages.judge import judge
 from lichen.stages.release import release
 from lichen.stages.tables.follow import gained
 from lichen.stages.tables.function import RETURNED
+from lichen.stages.tables.news import News, key_ends, news
 from lichen.stages.tables.once import once
 from lichen.stages.tables.promises import promises
-from lichen.stages.tables.python import returned
+from lichen.stages.tables.python import Returned, returned, undated
+from lichen.stages.tables.repeats import repeats, told_by
+from lichen.stages.tables.shared import same_keys, without_key
 from lichen.stages.tables.spec import Table
 from lichen.stages.tables.versions import (
     Inputs,
     added,
     changes,
-    news,
     numbered,
-    overlapping,
-    repeated,
-    touched,
     whole,
 )
 
@@ -40,33 +35,35 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     """Build a table: every version again, or only what its input gained since."""
     nodes = [i.node for i in step.inputs]
     relations = ctx.shelf.relations(nodes if step.replace else [*nodes, step.node])
-    since = _since(step, table, ctx)
-    firsts = _firsts(step, since, ctx)
-    key = ("build", step.node, step.fingerprint, step.replace, firsts)
+    new = news(step, table, ctx)
+    key = ("build", step.node, step.fingerprint, step.replace, told_by(table, ctx.shelf))
     query = ctx.prepared(
-        (*key, *map(ctx.shelf.shape, nodes)), lambda: _versions(step, table, ctx, firsts=firsts)
+        (*key, *new.shape, *map(ctx.shelf.shape, nodes)), lambda: _versions(step, table, new, ctx)
     )
-    touched = {} if firsts else _touched(step, since, relations, ctx)
-    values = ctx.values(step, **since, **touched)
-    read = {**relations, **_given(step, table, ctx)}
+    values = ctx.values(step, **new.bound, **key_ends(new, step, relations, ctx))
+    given = _given(step, table, ctx)
+    read = {**relations, **({RETURNED: given.rows} if given else {})}
     staged = ctx.engine.write(query, read, ctx.lake.stage(step.node), values)
     before = relations[step.node].files if step.rejudge and not step.replace else ()
     scan = Scan((*before, staged.path), staged.columns)
-    repeats = _repeats(step, table, {**read, "_staged_rows": scan}, ctx)
+    to_compare = {**read, "_staged_rows": scan}
+    at_once = repeats(step, table, _inputs(step, ctx), new, to_compare, ctx)
     everything = step.replace or step.rejudge
     judgement = judge(
         promises(table), step.node, scan, ctx, everything=everything, copied=not step.replace
     )
-    if judgement.blocks or repeats:
+    if judgement.blocks or at_once:
         staged.path.unlink()
-        return Blocked(findings=(*repeats, *judgement.findings))
+        return Blocked(findings=(*at_once, *judgement.findings))
+    if table.function is not None and given is not None and not given.dated:
+        judgement = judgement.adding(undated(step.node, table.function, staged.rows))
     records = ctx.shelf.records
     freed = release(step, staged, judgement, ctx)
     effect = Effect(
         staged=staged,
         judgement=judgement,
         freed=freed,
-        moved=step.asked,
+        moved=step.asked and (step.replace or staged.rows > 0),
         seen={k: v for node in nodes for k, v in records[node].facts["leaves"].items()},
         replace=step.replace,
         rejudge=step.rejudge,
@@ -88,32 +85,7 @@ def build(step: Build, table: Table, print_: Print, ctx: Context) -> Result:
     return carry_out(step, effect, ctx, body=body)
 
 
-def _repeats(step: Build, table: Table, relations: Relations, ctx: Context) -> tuple[Finding, ...]:
-    """A declared key that two rows have at the same time is a mistake."""
-    if table.at_once():
-        query = repeated(exp.select("*").from_(rel("_staged_rows")), FIRST_ROW)
-    elif table.key and step.replace:
-        inputs = _inputs(step, ctx)
-        query = overlapping(derive(table.select, inputs, table.key, where=table.where))
-    else:
-        return ()
-    ((count,),) = (row.values() for row in ctx.engine.rows(query, relations, ctx.values(step)))
-    if not count:
-        return ()
-    return (
-        Finding(
-            node=str(table.name),
-            rule="key",
-            severity=Severity.block,
-            message=f"{count:,} {'row repeats' if count == 1 else 'rows repeat'} the key "
-            f"{', '.join(table.key)} at the same time",
-            count=int(count),
-            measured=float(count),
-        ),
-    )
-
-
-def _versions(step: Build, table: Table, ctx: Context, *, firsts: bool) -> exp.Query:
+def _versions(step: Build, table: Table, new: News, ctx: Context) -> exp.Query:
     """The versions that replace the table, or those that it gains."""
     inputs = _inputs(step, ctx)
     users = [c.lower() for c in table.select.named_selects]
@@ -121,76 +93,37 @@ def _versions(step: Build, table: Table, ctx: Context, *, firsts: bool) -> exp.Q
         made = whole(table, inputs, NOW)
     elif table.at_once():
         made = changes(table, inputs, stored(step.node, users), NOW)
-    elif firsts:
-        made = added(table, inputs, _SINCE)
-    elif len(inputs) == 1:
-        made = news(table, inputs, _SINCE, exp.select("*").from_(rel(step.node)))
+    elif new.firsts:
+        made = added(table, inputs, new.rows[step.inputs[0].node])
     else:
         held = exp.select(*map(col, users)).from_(rel(step.node))
         held = held.select(*map(col, ("_row", "_key", "_known_at", "_deleted", "_from")))
-        made = gained(table, inputs, _sinces(step, table), held, NOW)
+        within = WITHIN if len(inputs) == 1 else None  # its keys are told before it is read
+        if within is not None and same_keys(table, told_by(table, ctx.shelf)):
+            lacking = [without_key(table)] if table.key else []
+            held = held.where(exp.or_(within.copy(), *lacking))
+        made = gained(table, inputs, new.rows, held, NOW, within)
     return numbered(made, users, FIRST_ROW)
-
-
-_SINCE = given("since", "bigint")  # the last row of the input that the table has taken on
-
-
-def _since(step: Build, table: Table, ctx: Context) -> dict[str, int]:
-    """Where the news of each input begin."""
-    if step.replace or table.at_once():
-        return {}
-    taken = ctx.shelf.records[step.node].facts["inputs"]
-    last = [((int(taken[each.node]) + 1) << 32) - 1 for each in step.inputs]
-    return {"since": last[0]} if len(last) == 1 else {f"since_{i}": n for i, n in enumerate(last)}
-
-
-def _sinces(step: Build, table: Table) -> dict[str, exp.Expr]:
-    """Where the news begin of the inputs of a join that are not declared static."""
-    return {
-        each.node: given(f"since_{i}", "bigint")
-        for i, each in enumerate(step.inputs)
-        if each.node not in table.static
-    }
-
-
-def _firsts(step: Build, since: Mapping[str, int], ctx: Context) -> bool:
-    """Whether all news are of keys that the input did not hold before."""
-    if "since" not in since:
-        return False
-    firsts_from = ctx.shelf.records[step.inputs[0].node].facts.get("firsts_from")
-    return firsts_from is not None and since["since"] >= (int(firsts_from) << 32) - 1
 
 
 def _once(step: Build, table: Table, ctx: Context) -> list[str] | None:
     """The columns that no two rows share, if any; None where a key may have several versions."""
     records = ctx.shelf.records
+    if step.asked and not step.replace:
+        return None  # rows that were there may have been built anew
     if len(step.inputs) != 1 or (not step.replace and records[step.node].facts.get("once") is None):
         return None
     apart = once(table, records[step.inputs[0].node].facts.get("once"))
     return None if apart is None else list(apart)
 
 
-def _touched(
-    step: Build, since: Mapping[str, int], relations: Relations, ctx: Context
-) -> dict[str, str]:
-    """The range of the keys that the news are of."""
-    if "since" not in since:
-        return {}
-    node = step.inputs[0].node
-    query = ctx.prepared(
-        ("ends", *ctx.shelf.shape(node)),
-        lambda: key_range(touched(ctx.shelf.versions(node), _SINCE)),
-    )
-    return dict(ctx.engine.rows(query, relations, since)[0])
-
-
-def _given(step: Build, table: Table, ctx: Context) -> Relations:
+def _given(step: Build, table: Table, ctx: Context) -> Returned | None:
     """What the table's function gives now, if there is one."""
     if table.function is None:
-        return {}
+        return None
     relations = ctx.shelf.relations([each.node for each in step.inputs])
     inputs = _inputs(step, ctx)
-    return {RETURNED: returned(table.function, inputs, relations, ctx.engine, ctx.root, ctx.now)}
+    return returned(table.function, inputs, relations, ctx.engine, ctx.root, ctx.now)
 
 
 def _inputs(step: Build, ctx: Context) -> Inputs:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from lichen.core.derive import derive, is_nested
-from lichen.core.sql import col, lit, rel, tables_in
-from lichen.core.versions import WITHIN, as_versions, current, key_text, of_keys, ordered
+from lichen.core.sql import col, lit, tables_in
+from lichen.core.versions import as_versions, current, key_text, ordered
 from lichen.stages.tables.spec import Table, key_at_once
 
 OWN = ("_key", "_known_at", "_arrived_at", "_deleted", "_from")
@@ -22,54 +22,14 @@ def whole(table: Table, inputs: Inputs, now: exp.Expr) -> exp.Select:
     return _plain(_at_now(table, inputs, now))
 
 
-def added(table: Table, inputs: Inputs, since: exp.Expr) -> exp.Select:
-    """Return the versions that a row-wise table gains from input rows after the row `since`.
+def added(table: Table, inputs: Inputs, meant: exp.Expr) -> exp.Select:
+    """Return the versions that a row-wise table gains from the input rows that are meant.
 
-    No earlier row of the input is of the same key as any of them.
+    No other row of the input is of the same key as any of them.
     """
     ((name, versions),) = inputs.items()
-    part = versions.copy().where(_after(since))
+    part = versions.copy().where(meant.copy())
     return as_versions(derive(table.select, {name: part}, table.key, where=table.where))
-
-
-def news(table: Table, inputs: Inputs, since: exp.Expr, held: exp.Query) -> exp.Select:
-    """Return the versions that a row-wise table gains from input rows after the row `since`.
-
-    Only the keys that the new rows touch are derived again; what `held` has already is left out.
-    The range of these keys is bound (`WITHIN`).
-    """
-    ((name, versions),) = inputs.items()
-    part = of_keys(versions, touched(versions, since), WITHIN)
-    made = as_versions(derive(table.select, {name: part}, table.key, where=table.where))
-    same = exp.and_(
-        *(
-            exp.NullSafeEQ(this=col(c, "m"), expression=col(c, "h"))
-            for c in ("_key", "_known_at", "_deleted", "_from")
-        )
-    )
-    own = ("_row", "_key", "_known_at", "_deleted", "_from")
-    mine = exp.select(*map(col, own)).from_(held.subquery("held"))
-    known = (
-        exp.select("*")
-        .from_(mine.subquery("o"))
-        .where(
-            exp.In(
-                this=exp.Tuple(expressions=[col("_key"), col("_known_at")]),
-                query=exp.select("_key", "_known_at").from_("_made").subquery(),
-            )
-        )
-    )
-    return (
-        exp.select(*(col(c, "m") for c in made.named_selects))
-        .from_(rel("_made", "m"))
-        .join(known.subquery("h"), on=same, join_type="anti")
-        .with_("_made", as_=made)
-    )
-
-
-def touched(versions: exp.Query, since: exp.Expr) -> exp.Select:
-    """Return the keys of the input rows after the row `since`."""
-    return exp.select(col("_key")).from_(versions.subquery("i")).where(_after(since))
 
 
 def changes(table: Table, inputs: Inputs, held: exp.Query, now: exp.Expr) -> exp.Select:

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from lichen.branch import follow, pinned, share_model
 from lichen.core import graph
 from lichen.core.errors import LichenError
 from lichen.core.names import Kind, Name
@@ -23,6 +22,7 @@ from lichen.declared import Project
 from lichen.loop import Loop
 from lichen.noted import landed
 from lichen.ports.ledger import Record
+from lichen.targets.branch import follow, pinned, share_model
 
 Identity = tuple[str, str, int]  # what a record is in any ledger: run, node, sequence
 

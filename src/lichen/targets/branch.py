@@ -21,7 +21,7 @@ from lichen.core.time import Instant
 from lichen.ports.durable import share, sync
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Publication, Record, State
-from lichen.target import Place
+from lichen.targets.place import Place
 from lichen.wiring import branch_ledger, open_lake, open_ledger
 
 
