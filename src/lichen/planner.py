@@ -98,7 +98,8 @@ def _plan_node(
     again = selection.again(name) if facts.due_again(str(name)) else None
     match name.kind:
         case Kind.source:
-            plan_source(str(name), print_.whole(), rules, again, facts, so_far)
+            policy = project.feeds[name].settings.on_drift
+            plan_source(str(name), print_.whole(), rules, policy, again, facts, so_far)
         case Kind.table:
             plan_table(
                 str(name),

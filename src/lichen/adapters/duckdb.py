@@ -136,10 +136,10 @@ class DuckDB:
                 raise
         return Staged(path, rows, path.stat().st_size, columns)
 
-    def json(self, payloads: Any, columns: Sequence[str]) -> Records:
+    def json(self, payloads: Any, columns: Sequence[str], *, more: bool = False) -> Records:
         """Read each value of the column `_payload` as one JSON object, fields as text."""
         with self._cursor({}) as cursor:
-            return duckjson.read(cursor, payloads, columns)
+            return duckjson.read(cursor, payloads, columns, more=more)
 
     def csv(self, path: Path, *, delimiter: str = ",") -> Records:
         """Read a CSV file with a header as text; an empty unquoted field is NULL."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,9 @@ from lichen.ports.engine import Records
 _PAYLOAD = "_payload"
 
 
-def read(cursor: duckdb.DuckDBPyConnection, payloads: Any, columns: Sequence[str]) -> Records:
+def read(
+    cursor: duckdb.DuckDBPyConnection, payloads: Any, columns: Sequence[str], *, more: bool
+) -> Records:
     """Return the fields of JSON objects as text, and the payloads that are none."""
     cursor.register("_payloads", payloads)
     others = [name for name in Table.from_arrow(payloads).schema.names if name != _PAYLOAD]
@@ -41,7 +44,7 @@ def read(cursor: duckdb.DuckDBPyConnection, payloads: Any, columns: Sequence[str
         expressions=[col("_text"), exp.array(*(lit(_pointer(name)) for name in columns))],
     )
     good = (
-        exp.select(*map(col, others), exp.alias_(fields, "_fields"))
+        exp.select(*map(col, others), exp.alias_(fields, "_fields"), *_rest(columns, more=more))
         .from_("_judged")
         .where(col("_reason").is_(exp.null()))
     )
@@ -51,7 +54,8 @@ def read(cursor: duckdb.DuckDBPyConnection, payloads: Any, columns: Sequence[str
         )
         for i, name in enumerate(columns, start=1)
     ]
-    rows = exp.select(*named, *map(col, others)).from_(good.subquery("g"))
+    kept = [*others, "_more"] if more else others
+    rows = exp.select(*named, *map(col, kept)).from_(good.subquery("g"))
     bad = (
         exp.select(
             col("_file"),
@@ -65,6 +69,16 @@ def read(cursor: duckdb.DuckDBPyConnection, payloads: Any, columns: Sequence[str
     return Records(
         Table.from_arrow(cursor.sql(text(rows))), Table.from_arrow(cursor.sql(text(bad)))
     )
+
+
+def _rest(columns: Sequence[str], *, more: bool) -> list[exp.Expr]:
+    """The object without some fields, NULL where nothing is left: merging a null takes one away."""
+    if not more:
+        return []
+    taken = lit(json.dumps(dict.fromkeys(columns)))
+    rest = exp.Anonymous(this="json_merge_patch", expressions=[col("_text"), taken])
+    said = exp.cast(rest, "varchar")
+    return [exp.alias_(exp.Nullif(this=said, expression=lit("{}")), "_more")]
 
 
 def _pointer(name: str) -> str:

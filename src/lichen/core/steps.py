@@ -100,6 +100,7 @@ class Land(Step, frozen=True, kw_only=True, tag="land"):
     lost: tuple[str, ...] = ()  # landed before and gone: replacing would lose their rows
     replace: bool = False  # the definition changed: take every file in again
     rejudge: bool = False  # the rules changed: judge what is there again
+    policy: str | None = None  # what to do where rows come in another shape
     requests: tuple[Request, ...] = ()  # what people asked of its quarantine
     unlisted: str | None = None  # why it could not be looked at: the step fails with it
 

@@ -65,11 +65,12 @@ class Engine(Protocol):
     ) -> Staged:
         """Run the query into one Parquet file at `path` and make the file durable."""
 
-    def json(self, payloads: Any, columns: Sequence[str]) -> Records:
+    def json(self, payloads: Any, columns: Sequence[str], *, more: bool = False) -> Records:
         """Read each value of the column `_payload` as one JSON object, fields as text.
 
         A field that is missing, or null, is NULL; one that is an object or a list is its JSON
-        text. The other columns are kept. `rejects` has `_file` and `_line` of the payloads.
+        text. The other columns are kept. `rejects` has `_file` and `_line` of the payloads. With
+        `more` the column `_more` has the fields that were not asked for, as one JSON object.
         """
 
     def csv(self, path: Path, *, delimiter: str = ",") -> Records:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
-from lichen.core.contract.spec import Contract, Rule
+from lichen.core.contract.spec import DRIFT, Contract, Rule
 from lichen.core.contract.types import MOMENT
 from lichen.core.sql import col, lit
 from lichen.core.time import instant
@@ -71,6 +71,8 @@ def reason(rule: Rule, contract: Contract) -> exp.Expr:
         case "reference" | "unique":
             values = _values(tuple(name for name in rule.columns if not name.startswith("_")))
             return _said(values, f": {allowed(rule)}")
+        case "row_sql" if rule.id.startswith(DRIFT):
+            return lit(rule.description)
         case "row_sql":
             read = sorted({c.name for c in (rule.sql or exp.null()).find_all(exp.Column)})
             return _said(_values(tuple(read)), f": breaks {allowed(rule)}")

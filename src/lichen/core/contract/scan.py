@@ -15,7 +15,7 @@ from typing import Any
 from sqlglot import exp
 
 from lichen.core.contract.breaks import allowed, breaks, lit_text, marker, reason
-from lichen.core.contract.spec import OBJECT, TABLE_KINDS, Contract, Rule, relation_name
+from lichen.core.contract.spec import DRIFT, OBJECT, TABLE_KINDS, Contract, Rule, relation_name
 from lichen.core.errors import TableError
 from lichen.core.findings import Finding, Severity
 from lichen.core.sql import col, lit
@@ -301,6 +301,8 @@ def _breach(rule: Rule, names: str) -> str:
             return f"{names} is {allowed(rule)}"
         case "length":
             return f"the length of {names} is not {allowed(rule)}"
+        case "row_sql" if rule.id.startswith(DRIFT):
+            return rule.description
         case "row_sql":
             return f"breaks {allowed(rule)}"
         case _:

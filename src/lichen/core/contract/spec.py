@@ -19,6 +19,7 @@ RuleKind = Literal[
 ]  # fmt: skip
 
 TABLE_KINDS = frozenset({"freshness", "row_count", "table_sql"})
+DRIFT = "drift."  # how the ids begin of the rules that hold back what arrives in another shape
 OBJECT = "_whole"  # the relation that a table rule's own SQL reads: the table's current rows
 
 

@@ -11,11 +11,13 @@ from typing import Any, cast
 from arro3.core import Array, DataType, Table
 from sqlglot import exp
 
+from lichen.core.contract.breaks import RAW
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.impose import impose
 from lichen.core.errors import SourceError, TableError, Where
-from lichen.core.sql import given, rel
+from lichen.core.sql import col, given, rel
 from lichen.core.steps import Land, Seen
+from lichen.ports.lake import Column
 from lichen.ports.source import Batch, Files, Limits, Stream
 from lichen.stages.context import NOW, Context
 from lichen.stages.judge import Unreadable
@@ -24,6 +26,7 @@ from lichen.stages.sources.spec import Source
 
 PAYLOAD = "_payload"  # the column that holds a record's bytes, of which the columns are made
 OWN = ("_file", "_line", "_removes")
+Header = list[tuple[str, str]]  # columns in their order, with their types
 NO_LIMITS = Limits(2**62, 2**62, float("inf"))
 
 
@@ -43,6 +46,7 @@ class Arrived:
     parts: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     unreadable: Unreadable = ()
+    headers: tuple[Header, ...] = ()  # of the parts that have columns by themselves
     events: bool = False
     cursor: str | None = None
     reached: str | None = None
@@ -71,33 +75,85 @@ def _filed(step: Land, source: Source, ctx: Context) -> Arrived:
     relations: dict[str, Any] = {}
     names: dict[str, str] = {}
     unreadable = []
+    headers: list[Header] = []
     for index, seen in enumerate(files_of(step)):
         ctx.progress(seen.path)
         path = files.local(seen)
         records = ctx.engine.csv(path)
-        _check_header(source, records.rows.column_names, Where(path, 1))
+        headers.append([(name, "VARCHAR") for name in records.rows.column_names if name != "_line"])
+        if source.settings.on_drift is None:
+            _check_header(source, records.rows.column_names, Where(path, 1))
         relations[f"_file_{index}"] = records.rows
         names[f"file_{index}"] = seen.path
         if records.rejects.num_rows:
             unreadable.append((seen.path, records.rejects))
     # A row may be missing because it does not parse: then nothing of its file is known to be gone.
     torn = {path for path, _ in unreadable}
-    parts = [_imposed_file(source, index) for index in range(len(names))]
+    parts = [_imposed_file(source, index, dict(h)) for index, h in enumerate(headers)]
     return Arrived(
         said=told(source, _union(parts), NOW),
-        key=(len(parts),),
+        key=(len(parts), *_drifting(source, headers)),
         relations=relations,
         values=names,
         parts=tuple(names.values()),
         changed=tuple(seen.path for seen in step.changed if seen.path not in torn),
         unreadable=tuple(unreadable),
+        headers=tuple(headers),
     )
 
 
-def _imposed_file(source: Source, index: int) -> exp.Query:
+def _imposed_file(source: Source, index: int, types: dict[str, str]) -> exp.Query:
     name = exp.alias_(given(f"file_{index}", "varchar"), "_file")
     tagged = exp.select("*", name).from_(rel(f"_file_{index}"))
-    return impose(source.contract, tagged, keep=("_file", "_line"))
+    return _imposed(source, tagged, ("_file", "_line"), types)
+
+
+def _imposed(
+    source: Source, rows: exp.Query, keep: Sequence[str], types: dict[str, str]
+) -> exp.Select:
+    """Return rows with the contract's types imposed.
+
+    Where the source says what to do about drift, a column that is missing is NULL, and what the
+    contract does not name is kept in `_raw`.
+    """
+    if source.settings.on_drift is None:
+        return impose(source.contract, rows, keep=keep, types=types)
+    have = {name.lower() for name in types}
+    missing = [c.name for c in source.contract.columns if c.name.lower() not in have]
+    named = {c.name.lower() for c in source.contract.columns}
+    others = [n for n in types if n.lower() not in named and not n.startswith(("_", "meta_"))]
+    added = [exp.alias_(exp.cast(exp.null(), "varchar"), n, quoted=True) for n in missing]
+    if "_more" not in types:
+        added.append(exp.alias_(_as_json(others), "_more"))
+    wide = exp.select(exp.Star(), *added).from_(rows.subquery("arrived"))
+    imposed = impose(source.contract, wide, keep=(*keep, "_more"), types=types)
+    both = exp.Anonymous(
+        this="json_merge_patch",
+        expressions=[exp.func("coalesce", col(RAW), exp.Literal.string("{}")), col("_more")],
+    )
+    raw = exp.case().when(col("_more").is_(exp.null()), col(RAW)).else_(exp.cast(both, "varchar"))
+    names = [c.name for c in source.contract.columns]
+    return exp.select(*map(col, (*names, *keep)), exp.alias_(raw, RAW)).from_(imposed.subquery("i"))
+
+
+def _as_json(names: Sequence[str]) -> exp.Expr:
+    """Return columns as one JSON object, NULL where all of them are."""
+    if not names:
+        return exp.cast(exp.null(), "varchar")
+    fields = [
+        exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=col(name))
+        for name in names
+    ]
+    document = exp.Anonymous(this="to_json", expressions=[exp.Struct(expressions=fields)])
+    empty = exp.and_(*(col(name).is_(exp.null()) for name in names))
+    return exp.case().when(exp.not_(empty), exp.cast(document, "varchar"))
+
+
+def _drifting(source: Source, headers: Sequence[Header]) -> tuple[object, ...]:
+    """What the query depends on besides, where columns may come and go."""
+    if source.settings.on_drift is None:
+        return ()
+    return tuple(tuple(header) for header in headers)
 
 
 def _check_header(source: Source, names: Sequence[str], header: Where) -> None:
@@ -124,6 +180,7 @@ def _streamed(step: Land, source: Source, ctx: Context) -> Arrived | None:
         whole = reading.whole
     cursor = batches[-1].cursor if batches else step.since
     tables, rejects = _joined(batches, source, ctx)
+    decoded = any(PAYLOAD in Table.from_arrow(batch.rows).column_names for batch in batches)
     relations = {f"_batch_{index}": table for index, table in enumerate(tables)}
     shapes = [ctx.engine.columns(_all(name), relations) for name in relations]
     parts = [
@@ -134,6 +191,7 @@ def _streamed(step: Land, source: Source, ctx: Context) -> Arrived | None:
     return Arrived(
         said=told(source, rows, NOW) if whole else told_at(source, rows, NOW),
         key=("stream", bool(whole), *shapes),
+        headers=() if decoded else tuple(_header(shape) for shape in shapes),
         relations=relations,
         parts=whole,
         changed=() if rejects else whole,
@@ -142,6 +200,10 @@ def _streamed(step: Land, source: Source, ctx: Context) -> Arrived | None:
         cursor=cursor,
         reached=step.mark.until if ended else None,
     )
+
+
+def _header(shape: Sequence[Column]) -> Header:
+    return [(c.name, c.type) for c in shape if not c.name.startswith(("_", "meta_"))]
 
 
 def _within(reading: Any, limits: Limits, ctx: Context) -> Iterable[Batch]:
@@ -174,7 +236,8 @@ def _joined(
     names = [column.name for column in source.contract.columns]
     for table in tables or [_no_payloads()]:
         if PAYLOAD in table.column_names:
-            records = ctx.engine.json(table, names)
+            more = source.settings.on_drift is not None
+            records = ctx.engine.json(table, names, more=more)
             rejects.append(records.rejects)
             decoded.append(records.rows)
         else:
@@ -211,11 +274,12 @@ def _rejects(part: dict[str, list[Any]]) -> Table:
 
 
 def _imposed_batch(source: Source, name: str, types: dict[str, str]) -> exp.Query:
-    _check_header(source, [n for n in types if n not in OWN], source.where)
+    if source.settings.on_drift is None:
+        _check_header(source, [n for n in types if n not in OWN], source.where)
     rows: exp.Query = exp.select("*").from_(rel(name))
     if "_removes" not in types:
         rows = exp.select("*", exp.alias_(exp.false(), "_removes")).from_(rel(name))
-    return impose(source.contract, rows, keep=OWN, types=types)
+    return _imposed(source, rows, OWN, types)
 
 
 def _union(parts: Sequence[exp.Query]) -> exp.Query:

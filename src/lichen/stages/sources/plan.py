@@ -15,14 +15,16 @@ def plan_source(
     node: str,
     fingerprint: str,
     rules: str,
+    policy: str | None,
     again: str | None,
     facts: Facts,
     so_far: Upcoming,
 ) -> None:
     """Add a Land step where something came or changed, or where the definition did.
 
-    `again` says why a source is read though nothing changed: the files with rows in the time that
-    was asked for, or all of it. A source that could not be looked at gets a step that fails.
+    `policy` is what to do about drift. `again` says why a source is read though nothing changed:
+    the files with rows in the time that was asked for, or all of it. A source that could not be
+    looked at gets a step that fails.
     """
     done = facts.done(node)
     so_far.leaves[node] = dict(done.facts["leaves"]) if done else {}
@@ -30,6 +32,8 @@ def plan_source(
     step = _unlisted(node, fingerprint, rules, facts) or following(
         node, fingerprint, rules, again, facts
     )
+    if step is not None:
+        step = _numbered(msgspec.structs.replace(step, policy=policy), facts)
     if step is None or facts.stuck(step, again=again is not None):
         return
     so_far.steps[node] = step
@@ -41,10 +45,9 @@ def _unlisted(node: str, fingerprint: str, rules: str, facts: Facts) -> Land | N
     if error is None:
         return None
     reason = f"it could not be looked at: {error.partition(chr(10))[0]}"
-    step = Land(
+    return Land(
         node=node, reason=reason, sequence=0, fingerprint=fingerprint, rules=rules, unlisted=error
     )
-    return facts.numbered(step)
 
 
 def _step(node: str, fingerprint: str, rules: str, again: str | None, facts: Facts) -> Land | None:
@@ -74,7 +77,7 @@ def _step(node: str, fingerprint: str, rules: str, again: str | None, facts: Fac
     reasons += map(said, requests)
     if not reasons:
         return None
-    step = Land(
+    return Land(
         node=node,
         reason=", ".join(reasons),
         sequence=0,
@@ -88,7 +91,6 @@ def _step(node: str, fingerprint: str, rules: str, again: str | None, facts: Fac
         rejudge=not replace and (new_rules or any(isinstance(r, Replay) for r in requests)),
         requests=requests,
     )
-    return facts.numbered(step)
 
 
 def _following(
@@ -113,7 +115,7 @@ def _following(
     reasons += map(said, requests)
     if not reasons:
         return None
-    step = Land(
+    return Land(
         node=node,
         reason=", ".join(reasons),
         sequence=0,
@@ -125,17 +127,19 @@ def _following(
         rejudge=not replace and (new_rules or any(isinstance(r, Replay) for r in requests)),
         requests=requests,
     )
-    return _anew(facts, facts.numbered(step))
 
 
-def _anew(facts: Facts, step: Land) -> Land:
-    """Give the step a number of its own: the same piece of a stream may be cut another way.
+def _numbered(step: Land, facts: Facts) -> Land:
+    """Give the step its number; one that reads a stream never takes that of an attempt that died.
 
-    What an attempt that died left under its number is not what this one is about to commit.
+    The same piece of a stream may be cut another way: what an attempt left under its number is not
+    what this one is about to commit.
     """
+    step = facts.numbered(step)
     tried = facts.state.tried.get(step.node)
-    later = tried.sequence + 1 if tried is not None else 0
-    return msgspec.structs.replace(step, sequence=max(step.sequence, later))
+    if step.mark is None or tried is None:
+        return step
+    return msgspec.structs.replace(step, sequence=max(step.sequence, tried.sequence + 1))
 
 
 def _mended(node: str, facts: Facts) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 from arro3.core import Array, DataType, Table
 from sqlglot import exp
 
+from lichen.core.contract.spec import Contract, Rule
 from lichen.core.errors import LichenError, SourceAway
 from lichen.core.findings import Finding, Severity
 from lichen.core.pycode import code_fingerprint
@@ -21,6 +24,7 @@ from lichen.stages.context import FIRST_ROW, NOW, Context, released_table
 from lichen.stages.judge import NOTHING_FOUND, Unreadable, judge, written
 from lichen.stages.release import Freed, release
 from lichen.stages.sources.arrival import Arrived, arrive, files_of, paths
+from lichen.stages.sources.drift import Profile, after, drifts, findings, look, rules
 from lichen.stages.sources.land import (
     as_told,
     extent,
@@ -53,12 +57,16 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
         source.retries,
         lambda error: isinstance(error, SourceAway) or not isinstance(error, LichenError),
     )
-    staged = landing.staged
+    staged, drift = landing.staged, landing.drift
+    if drift.blocks:
+        if staged is not None:
+            staged.path.unlink()
+        return Blocked(findings=drift.findings)
     scan = _to_judge(step.node, staged, ctx, everything=step.rejudge)
     judgement = NOTHING_FOUND  # where people released rows, and nothing else is new
     if staged is not None or step.rejudge or landing.unreadable:
         judgement = judge(
-            promises(source),
+            _also(promises(source), drift),
             step.node,
             scan,
             ctx,
@@ -68,6 +76,7 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
             placed=step.mark is not None,
             read=_read_again(step, landing),
         )
+    judgement = judgement.adding(drift.findings)
     if judgement.blocks:
         if staged is not None:
             staged.path.unlink()
@@ -87,6 +96,7 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
             "once": _once(step, source, landing, freed, ctx),
             "torn": _torn(step, landing, ctx),
             **_place(step, landing, ctx),
+            **({"profile": msgspec.to_builtins(drift.profile)} if drift.profile else {}),
         },
     )
     prepared = code_fingerprint(source.prepare, ctx.root) if source.prepare else None
@@ -129,6 +139,25 @@ def _would_lose(step: Land) -> Finding:
     )
 
 
+class Drifted(NamedTuple):
+    """What later landings are compared with, what is told, and the rules that hold rows back."""
+
+    profile: Profile | None = None
+    findings: tuple[Finding, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    @property
+    def blocks(self) -> bool:
+        return any(finding.severity is Severity.block for finding in self.findings)
+
+
+NO_DRIFT = Drifted()
+
+
+def _also(contract: Contract, drift: Drifted) -> Contract:
+    return dataclasses.replace(contract, rules=(*contract.rules, *drift.rules))
+
+
 class _Landing(NamedTuple):
     """What arrived, the staged versions (None when nothing was read), what is true of their keys.
 
@@ -141,6 +170,7 @@ class _Landing(NamedTuple):
     firsts: bool = True
     single: bool = True
     keyed: bool = True
+    drift: Drifted = NO_DRIFT
 
     @property
     def unreadable(self) -> Unreadable:
@@ -164,7 +194,7 @@ def _stage(step: Land, source: Source, ctx: Context) -> _Landing:
     said = ctx.prepared((*key, "told"), lambda: arrived.said)
     relations["_told"] = ctx.engine.arrow(said, relations, values)
     if there is not None and not relations["_told"].num_rows and not arrived.changed:
-        return _Landing(arrived)  # a stream said nothing: only its cursor goes on
+        return _Landing(arrived, drift=_kept(step, ctx))  # a stream said nothing: it only goes on
     extent_ = ctx.prepared(("land", "extent"), lambda: extent(_all_of("_told")))
     (ends,) = ctx.engine.rows(extent_, relations)
     twice, keyed = bool(ends.pop("repeats")), ends.pop("keyed") is not False
@@ -178,7 +208,38 @@ def _stage(step: Land, source: Source, ctx: Context) -> _Landing:
     again = step.replace and arrived.events  # what a stream told long ago may be among them
     adds = again or (stored and _adds_to_keys(step, staged, relations, ends, ctx))
     single = not (twice or adds)
-    return _Landing(arrived, staged, firsts=not (stored or twice), single=single, keyed=keyed)
+    drift = _drifted(step, source, arrived, relations, ctx)
+    firsts = not (stored or twice)
+    return _Landing(arrived, staged, firsts=firsts, single=single, keyed=keyed, drift=drift)
+
+
+def _kept(step: Land, ctx: Context) -> Drifted:
+    record = ctx.shelf.records.get(step.node)
+    said = None if record is None or step.replace else record.facts.get("profile")
+    return Drifted(profile=msgspec.convert(said, Profile) if said else None)
+
+
+def _drifted(
+    step: Land, source: Source, arrived: Arrived, relations: Relations, ctx: Context
+) -> Drifted:
+    """Compare the shape of what arrived with what arrived before, where the source asks for it."""
+    policy = source.settings.on_drift
+    if policy is None:
+        return NO_DRIFT
+    before = _kept(step, ctx).profile
+    known = before.header if before is not None else []
+    headers = arrived.headers
+    header = next((h for h in headers if h != known), headers[-1] if headers else [])
+    broken = sum(
+        "UTF-8" in (reason or "")
+        for _, rejects in arrived.unreadable
+        for reason in rejects.column("reason").to_pylist()
+    )
+    now = look(source, header, broken, relations, ctx.engine)
+    found = drifts(before, now, source)
+    held = rules(found, source) if policy == "quarantine" else ()
+    told = tuple(findings(found, policy, step.node, now.rows))
+    return Drifted(after(before, now, held), told, held)
 
 
 def _touches(
