@@ -100,8 +100,8 @@ class Assignment:
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
             "fetch.wait.max.ms": 100,
+            "fetch.queue.backoff.ms": 10,  # else it rests for a second where its queue was full
             "fetch.max.bytes": _BYTES,
-            "message.max.bytes": _BYTES,
             "queued.max.messages.kbytes": _QUEUE,
         }
 
