@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -26,7 +26,6 @@ class Topic:
     keyed: bool = True
     replays: bool = True
     partitions: tuple[int, ...] = (0,)
-    made: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Wait until the broker itself has heard of the topic that its controller made."""
@@ -44,6 +43,11 @@ class Topic:
     @cached_property
     def producer(self) -> Any:
         return self.client.Producer({"bootstrap.servers": self.place.room.address, "linger.ms": 1})
+
+    @cached_property
+    def admin(self) -> Any:
+        admin = pytest.importorskip("confluent_kafka.admin")
+        return admin.AdminClient({"bootstrap.servers": self.place.room.address})
 
     @cached_property
     def client(self) -> Any:
@@ -72,6 +76,22 @@ class Topic:
         self.say(None, str(number).encode(), self.partitions[number % len(self.partitions)])
         self.flush()
         return True
+
+    def held(self) -> int:
+        """Return how many records the first partition still holds."""
+        reader = self.client.Consumer(
+            {
+                "bootstrap.servers": self.place.room.address,
+                "group.id": self.place.name,
+                "enable.partition.eof": True,
+            }
+        )
+        reader.assign([self.client.TopicPartition(self.place.name, 0, 0)])
+        count = 0
+        while not reader.poll(20).error():  # until the partition's end
+            count += 1
+        reader.close()
+        return count
 
     def transactions(self, name: str) -> Any:
         """Return a producer of transactions."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
 
-from lichen.core.errors import SourceError
+from lichen.core.errors import SourceAway, SourceError
 from lichen.core.extras import needed
 from lichen.ports.source import Outside, Tls
 
@@ -18,6 +18,7 @@ Partition = tuple[str, int]  # a topic's name, and which of its partitions
 _DOWN = 5.0  # seconds after which brokers that nobody can reach are given up, if not before
 _TURN = 0.02  # seconds of waiting before a look at what the client has to say
 _AGAIN = 0.1  # seconds before a question is asked again
+_AWAY = frozenset({"_TRANSPORT", "_TIMED_OUT", "_ALL_BROKERS_DOWN", "_RESOLVE"})
 _SOON = frozenset(  # a leader is being found, or has just been
     {"NOT_LEADER_FOR_PARTITION", "LEADER_NOT_AVAILABLE", "OFFSET_NOT_AVAILABLE"}
     | {"FENCED_LEADER_EPOCH", "UNKNOWN_LEADER_EPOCH", "KAFKA_STORAGE_ERROR"}
@@ -71,10 +72,11 @@ class Heard:
         """Forget: a broker answered."""
         self.last, self.down = "", None
 
-    def hopeless(self, timeout: float) -> bool:
-        """Whether to wait no longer."""
-        down = self.down is not None and time.monotonic() - self.down > min(_DOWN, timeout)
-        return down or self.final is not None
+    def hopeless(self, since: float, timeout: float) -> bool:
+        """Whether to wait no longer for what was asked at a time of `monotonic`."""
+        now, patience = time.monotonic(), min(_DOWN, timeout)
+        down = self.down is not None and now - max(since, self.down) > patience
+        return down or self.final is not None or now - since > timeout
 
 
 class Cluster:
@@ -148,32 +150,37 @@ class Cluster:
 
     def failed(self, error: Any, what: str, heard: Heard) -> SourceError:
         """Return an error of the client as one of ours: what, where, and what to do."""
+        if error.name() in _AWAY:
+            heard.last = heard.last or error.str()
+            return self.silence(what, heard)
         code, said = needed("confluent_kafka", "kafka").KafkaError, error.str()
         heard.last = heard.last if heard.last != said else ""
         why = f"{said} ({heard.last})" if heard.last else said
-        hint = "is it running, and can it be reached from here?"
+        hint = None
         if error.code() in (code._AUTHENTICATION, code.SASL_AUTHENTICATION_FAILED):
             hint = "look at sasl, user and what password refers to"
         elif error.code() == code._SSL:
             hint = "look at tls: the ca that signed the broker's certificate, or one's own cert"
         elif "AUTHORIZATION" in error.name():
             hint = "this user needs the right to describe and read it"
-        return self.trouble(f"{what}: {why}", hint)
+        return self._error(f"{what}: {why}", hint, away=False)
 
     def silence(self, what: str, heard: Heard) -> SourceError:
         """Return the error that nothing came in time."""
         if heard.final is not None:
             return self.failed(heard.final, what, heard)
         why = f": {heard.last}" if heard.last else ""
-        return self.trouble(
-            f"{what}: no broker answered{why}",
-            "is it running, and can it be reached from here? `timeout` says how long to wait",
-        )
+        hint = "is it running, can it be reached from here, and does it ask for tls or sasl?"
+        return self._error(f"{what}: no broker answered{why}", hint, away=True)
 
     def trouble(self, what: str, hint: str | None = None) -> SourceError:
         """Return an error that names the brokers."""
+        return self._error(what, hint, away=False)
+
+    def _error(self, what: str, hint: str | None, *, away: bool) -> SourceError:
+        kind = SourceAway if away else SourceError
         brokers = ", ".join(self._access.brokers)
-        return SourceError(f"Kafka at {brokers}: {what}", where=self._outside.where, hint=hint)
+        return kind(f"Kafka at {brokers}: {what}", where=self._outside.where, hint=hint)
 
     def close(self) -> None:
         """Forget the connection."""
@@ -201,20 +208,20 @@ class Cluster:
 
     def _answer(self, ask: Callable[[], Any], what: str) -> Any:
         """Return an answer; asks again while brokers only say that they are about to know it."""
-        deadline, future = time.monotonic() + self.timeout, ask()
+        since, future = time.monotonic(), ask()
         while True:
             try:
                 found = future.result(timeout=_TURN)
             except TimeoutError:
                 self._admin().poll(0)
-                if self._heard.hopeless(self.timeout) or time.monotonic() > deadline:
+                if self._heard.hopeless(since, self.timeout):
                     raise self.silence(what, self._heard) from None
             except self._errors() as error:
                 self._admin().poll(0)
                 name = error.args[0].name()
                 if name == "UNKNOWN_TOPIC_OR_PART":
                     raise UnknownTopic(f"{what}: it is gone", where=self._outside.where) from error
-                if name not in _SOON or time.monotonic() > deadline:
+                if name not in _SOON or self._heard.hopeless(since, self.timeout):
                     raise self.failed(error.args[0], what, self._heard) from error
                 time.sleep(_AGAIN)
                 future = ask()
@@ -270,7 +277,10 @@ class Cluster:
             }
         if (tls := access.tls) is not None:
             files = (("ca", tls.ca), ("certificate", tls.cert), ("key", tls.key))
-            found |= {f"ssl.{name}.location": str(root / path) for name, path in files if path}
+            for name, path in files:
+                if path and not (root / path).is_file():
+                    raise SourceError(f"tls: the file {path} is missing", where=self._outside.where)
+                found |= {f"ssl.{name}.location": str(root / path)} if path else {}
             if not tls.verify:
                 found["enable.ssl.certificate.verification"] = False
         protocol = ("SASL_" if access.sasl else "") + ("SSL" if access.tls else "PLAINTEXT")

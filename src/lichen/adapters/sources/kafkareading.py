@@ -70,9 +70,9 @@ class Assignment:
 
     def take(self, count: int) -> list[Any]:
         """Return what came, up to so many messages; raises SourceError where none came in time."""
-        deadline = time.monotonic() + self.cluster.timeout
+        since = time.monotonic()
         while not (messages := self._consumer.consume(count, _PAUSE)):
-            if self.heard.hopeless(self.cluster.timeout) or time.monotonic() > deadline:
+            if self.heard.hopeless(since, self.cluster.timeout):
                 raise self.cluster.silence("reading", self.heard)
         self.heard.well()
         return list(messages)

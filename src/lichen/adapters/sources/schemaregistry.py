@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit
 
 import msgspec
 
-from lichen.core.errors import SourceError
+from lichen.core.errors import SourceAway, SourceError
 from lichen.ports.source import Outside, Tls
 
 _MOST = 16 * 2**20  # bytes of an answer
@@ -69,9 +69,11 @@ class Registry:
         try:
             status, said = self._get(self._path + path)
         except (OSError, http.client.HTTPException) as error:
-            raise self._trouble(
-                f"it does not answer: {error or type(error).__name__}",
-                "is it running, and can it be reached from here? `timeout` says how long to wait",
+            raise SourceAway(
+                f"the schema registry {self.url} does not answer: {error or type(error).__name__}",
+                where=self._outside.where,
+                hint="is it running, and can it be reached from here? `timeout` says how long to "
+                "wait",
             ) from error
         if status == http.client.NOT_FOUND:
             return None
