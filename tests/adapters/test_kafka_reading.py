@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from kafka_topics import Topic, transaction
+from kafka_topics import Topic, failure, project_of, transaction
 from servers import Place
 from tests.services import kafka as broker
 
 from lichen.core.errors import SourceError
-from lichen.core.steps import Failed
 from lichen.testing.project import SmallProject
 from lichen.testing.source import numbers, opened, read, small
 
@@ -22,20 +21,8 @@ def topic(kafka_topic: Place) -> Topic:
     return Topic(kafka_topic, keyed=False, partitions=(0, 1, 2))
 
 
-def project_of(topic: Topic, root: Path, more: str = "", **columns: str) -> SmallProject:
-    project = SmallProject(root)
-    project.write("sources/s.yml", f"connector: kafka\n{topic.settings}{more}")
-    project.contract("sources/s", columns or {"n": "bigint", "name": "varchar"})
-    return project
-
-
 def places(project: SmallProject) -> list[tuple[str, int]]:
     return sorted((row["_file"], row["_line"]) for row in project.versions("sources.s"))
-
-
-def failure(project: SmallProject, now: str) -> str:
-    (failed,) = [e.result for e in project.run(now) if isinstance(e.result, Failed)]
-    return failed.error
 
 
 def test_partitions_are_read_each_from_its_own_offset(topic: Topic, tmp_path: Path) -> None:

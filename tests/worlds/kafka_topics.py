@@ -8,11 +8,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pytest
 from servers import Place
 
+from lichen.core.steps import Failed
+from lichen.testing.project import SmallProject
 from lichen.testing.source import record
 
 
@@ -112,3 +115,17 @@ def transaction(producer: Any, *, commit: bool) -> Iterator[Any]:
         producer.commit_transaction(20)
     else:
         producer.abort_transaction(20)
+
+
+def project_of(topic: Topic, root: Path, settings: str = "", /, **columns: str) -> SmallProject:
+    """Return a project whose one source, `s`, reads a topic."""
+    project = SmallProject(root)
+    project.write("sources/s.yml", f"connector: kafka\n{topic.settings}{settings}")
+    project.contract("sources/s", columns or {"n": "bigint", "name": "varchar"})
+    return project
+
+
+def failure(project: SmallProject, now: str) -> str:
+    """Run a project and return the one error of it."""
+    (failed,) = [e.result for e in project.run(now) if isinstance(e.result, Failed)]
+    return failed.error
