@@ -11,7 +11,7 @@ import pytest
 from faults import Proxy
 from kafka_topics import Topic, failure, project_of
 from servers import Place
-from tests.services import frame, keeper
+from tests.services import frame, keeper, processes
 from tests.services import kafka as broker
 from tests.services.frame import Room
 
@@ -114,7 +114,7 @@ def test_a_broker_that_is_killed_and_started_again(kafka: Room, tmp_path: Path) 
         topic.put(range(5))
         project.run("2020-01-01")
         topic.put(range(5, 9))
-        assert keeper.stop(broker, tmp_path / "k")
+        processes.kill(now.processes)
         assert "Connection refused" in in_time(project, "2020-01-02")
         keeper.start(broker, tmp_path / "k")
         project.run("2020-01-03")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,8 +23,6 @@ _SOON = frozenset(  # a leader is being found, or has just been
     | {"FENCED_LEADER_EPOCH", "UNKNOWN_LEADER_EPOCH", "KAFKA_STORAGE_ERROR"}
     | {"COORDINATOR_LOAD_IN_PROGRESS", "COORDINATOR_NOT_AVAILABLE", "NOT_COORDINATOR"}
 )
-_LOG = logging.getLogger("lichen.kafka")
-_LOG.addHandler(logging.NullHandler())  # the client's own lines: what matters becomes an error
 
 
 @dataclass(frozen=True)
@@ -241,7 +238,7 @@ class Cluster:
 
     def _opened(self, make: Any, settings: dict[str, Any]) -> Any:
         try:
-            return make(settings, logger=_LOG)
+            return make(settings)
         except self._errors() as error:
             what = error.args[0].str()
             raise self.trouble(what, "look at sasl and tls, and the files named there") from error
@@ -258,6 +255,7 @@ class Cluster:
         return {
             "bootstrap.servers": ",".join(self._access.brokers),
             "client.id": "lichen",
+            "log_level": 0,  # what matters becomes an error
             "socket.timeout.ms": min(patience, 300_000),
             "socket.connection.setup.timeout.ms": min(patience, 2**31 - 1),
             "reconnect.backoff.max.ms": 1000,
