@@ -2,7 +2,8 @@
 
 Topics are not made by naming them. A broker tells its clients where to find it, so a proxy cannot
 be put before the port `main`. It can before `behind`: whoever comes there is sent to the port
-`cut(room)`, where a test's proxy listens and passes bytes on to `behind`.
+`cut(room)`, where a test's proxy listens and passes bytes on to `behind`. The port `secure` speaks
+TLS and asks who one is, by PLAIN; SCRAM knows whom its administrator told it.
 """
 
 import base64
@@ -14,23 +15,32 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tests.services import maven
-from tests.services.frame import HOST, Launch, Room, ServiceError, run
+from tests.services.frame import HOST, PASSWORD, USER, Launch, Room, ServiceError, run
+from tests.services.tls import certificate
 
 NAME = "kafka"
 TITLE = "Kafka"
-PORTS = {"main": 19092, "controller": 19093, "behind": 19094}
+PORTS = {"main": 19092, "controller": 19093, "behind": 19094, "secure": 19097}
 SECONDS = 60.0
 
 CLUSTER = base64.urlsafe_b64encode(b"lichen's brokers").decode().rstrip("=")
 NONE: Mapping[str, str] = MappingProxyType({})
 LOG = "-Dorg.slf4j.simpleLogger"
+LOGIN = "org.apache.kafka.common.security"
 
 SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "MAIN",
-    "listener.security.protocol.map": "MAIN:PLAINTEXT,CUT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    "listener.security.protocol.map": "MAIN:PLAINTEXT,CUT:PLAINTEXT,CONTROLLER:PLAINTEXT,"
+    "SECURE:SASL_SSL",
+    "listener.name.secure.sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256",
+    "listener.name.secure.plain.sasl.jaas.config": f"{LOGIN}.plain.PlainLoginModule required "
+    f'user_{USER}="{PASSWORD}";',
+    "listener.name.secure.scram-sha-256.sasl.jaas.config": f"{LOGIN}.scram.ScramLoginModule "
+    "required;",
+    "listener.name.secure.ssl.keystore.type": "PEM",
     "auto.create.topics.enable": "false",
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
@@ -42,6 +52,7 @@ SETTINGS = {
     "share.coordinator.state.topic.num.partitions": "1",
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
+    "log.cleaner.backoff.ms": "200",
     "log.cleaner.dedupe.buffer.size": str(2 << 20),
     # A broker that was killed comes back when its old session has ended.
     "broker.session.timeout.ms": "2000",
@@ -83,10 +94,16 @@ def _settings(room: Room, data: Path) -> list[tuple[str, str]]:
     main, sent = f"MAIN://{HOST}:{ports['main']}", f"CUT://{HOST}:{cut(room)}"
     behind = f"CUT://{HOST}:{ports['behind']}"
     controller = f"{HOST}:{ports['controller']}"
+    secure = f"SECURE://{HOST}:{ports['secure']}"
+    made, key = certificate(room)
+    both = room.folder / "tls.pem"
+    both.write_text(key.read_text() + made.read_text())
+    both.chmod(0o600)
     return [
         *SETTINGS.items(),
-        ("listeners", f"{main},{behind},CONTROLLER://{controller}"),
-        ("advertised.listeners", f"{main},{sent}"),
+        ("listeners", f"{main},{behind},{secure},CONTROLLER://{controller}"),
+        ("advertised.listeners", f"{main},{sent},{secure}"),
+        ("listener.name.secure.ssl.keystore.location", str(both)),
         ("controller.quorum.voters", f"1@{controller}"),
         ("log.dirs", str(data)),
     ]

@@ -1,8 +1,8 @@
 """A stand-in for a schema registry, for tests: the part of Confluent's REST interface they need.
 
-It is no registry: it checks that an Avro schema is JSON and nothing more, knows neither
-compatibility nor references, and asks for no password. Run as `standin_registry.py PORT FILE`;
-what is registered is kept in FILE, so that ids survive a new start.
+It is no registry: it checks that an Avro schema is JSON and nothing more, knows no compatibility,
+keeps references unseen, and asks for no password. Run as `standin_registry.py PORT FILE`; what is
+registered is kept in FILE, so that ids survive a new start.
 """
 
 import json
@@ -134,7 +134,8 @@ def answer(schemas: Schemas, method: str, path: list[str], body: dict[str, str])
 
 def _kept(body: dict[str, str]) -> dict[str, str]:
     """Return the part of a registration that is told again; AVRO is not said, as it is usual."""
-    named = ("schema", "schemaType") if body.get("schemaType", "AVRO") != "AVRO" else ("schema",)
+    usual = body.get("schemaType", "AVRO") == "AVRO"
+    named = ("schema", "references") if usual else ("schema", "schemaType", "references")
     return {key: body[key] for key in named if key in body}
 
 

@@ -200,7 +200,8 @@ class StreamKit:
 def opened(wire: Wire, root: Path) -> Iterator[Stream]:
     """Open a wire's connector, by itself."""
     path = root / "s.yml"
-    settings = decode(_settings(wire), connector(wire.connector).Settings, path)
+    said = _settings(wire) + ("key: n\n" if wire.keyed else "")
+    settings = decode(said, connector(wire.connector).Settings, path)
     outside = Outside(
         node="sources.s",
         where=Where(path),

@@ -237,12 +237,20 @@ def _joined(
     for table in tables or [_no_payloads()]:
         if PAYLOAD in table.column_names:
             more = source.settings.on_drift is not None
-            records = ctx.engine.json(table, names, more=more)
+            beside = _beside_payload(table, names)
+            fields = [name for name in names if name.lower() not in map(str.lower, beside)]
+            records = ctx.engine.json(table.select([PAYLOAD, *beside]), fields, more=more)
             rejects.append(records.rejects)
             decoded.append(records.rows)
         else:
             decoded.append(table)
     return decoded, _by_part(rejects)
+
+
+def _beside_payload(table: Table, names: Sequence[str]) -> list[str]:
+    """Return the columns beside the payload that are asked for: what is said of a record."""
+    wanted = {*OWN, *map(str.lower, names)}
+    return [name for name in table.column_names if name.lower() in wanted]
 
 
 def _no_payloads() -> Table:
