@@ -13,6 +13,7 @@ OWN = {
     "files": "lichen.adapters.sources.files:Files",
     "logs": "lichen.adapters.sources.logs:Logs",
     "kafka": "lichen.adapters.sources.kafka:Kafka",
+    "mqtt": "lichen.adapters.sources.mqtt:Mqtt",
 }
 
 

@@ -75,6 +75,7 @@ class StreamKit:
     """Tests for pytest. `wire` begins an empty source; it is asked for once in each test."""
 
     patience = 1  # how often a reading may end before all came, where messages travel
+    at_once = 40  # how many records come before the first are acknowledged, at most
 
     def wire(self, tmp_path: Path) -> Wire:
         """Return the other end, holding nothing yet."""
@@ -88,9 +89,9 @@ class StreamKit:
     def test_numbers_come_once_and_in_their_order(self, ready: Wire, tmp_path: Path) -> None:
         with opened(ready, tmp_path) as stream:
             stream.look(None)  # a source that only keeps what it was asked for begins now
-            ready.put(range(40))
+            ready.put(range(self.at_once))
             found = read(stream, None, tries=self.patience)
-        assert found.numbers == list(range(40))
+        assert found.numbers == list(range(self.at_once))
         assert found.ended
 
     def test_nothing_is_there(self, ready: Wire, tmp_path: Path) -> None:

@@ -1,0 +1,203 @@
+"""One reading of an MQTT session: messages as batches, those that were landed before left out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Protocol
+
+from arro3.core import Array, DataType, Table
+
+from lichen.adapters.sources.mqttcursor import Landed, digest
+from lichen.adapters.sources.mqttlink import TICK, Link, Message
+from lichen.ports.source import Batch, Limits
+
+_BATCH = 10_000  # messages
+
+
+@dataclass
+class Room:
+    """How many messages may wait for their acknowledgement before a reading ends.
+
+    Brokers hold back the rest, some much earlier than we ask for, and none says when: `guess` is
+    where one seemed to. `stalled` is how many waited when the last reading heard nothing more.
+    """
+
+    most: int
+    guess: int | None = None
+    stalled: int = 0
+
+
+class _Session(Protocol):
+    quiet: float
+    text: bool
+    room: Room
+
+    @property
+    def unheard(self) -> bool: ...
+    def linked(self, cursor: str | None) -> Link: ...
+    def landed(self, link: Link, cursor: str | None) -> Landed: ...
+    def giving(self, cursor: str) -> None: ...
+
+
+class _Why(Enum):
+    """Why there is something to take."""
+
+    enough = auto()
+    full = auto()  # the broker waits for acknowledgements
+    late = auto()
+    quiet = auto()
+
+
+class MqttReading:
+    """What comes until the broker is quiet or holds back, or the limits are reached.
+
+    It has ended once nothing comes at all: as long as something did, the broker may hold more back
+    until that is acknowledged.
+    """
+
+    whole: tuple[str, ...] = ()
+    ended = False
+
+    def __init__(self, session: _Session, cursor: str | None, limits: Limits) -> None:
+        """Begin after a cursor; nothing is asked of the broker yet."""
+        self._session, self._cursor, self._limits = session, cursor, limits
+        self._until = 0.0
+
+    def __iter__(self) -> Iterator[Batch]:
+        link, room, limits = self._session.linked(self._cursor), self._session.room, self._limits
+        landed = self._session.landed(link, self._cursor)
+        if room.stalled and link.waiting():  # this came as soon as there was room for it
+            room.guess = room.stalled
+        room.stalled, rows, size, came = 0, 0, 0, False
+        self._until = time.monotonic() + limits.seconds
+        while rows < limits.rows and size < limits.bytes:
+            most = min(_BATCH, limits.rows - rows)
+            why = self._awaited(link, most, rows)
+            taken = link.take(most, limits.bytes - size)
+            new = [message for message in taken if _is_new(message, link, landed)]
+            came = came or bool(taken)
+            if new:
+                rows, size = rows + len(new), size + sum(len(m.payload) for m in new)
+                yield self._batch(new, landed)
+            if why is _Why.late or (why is not _Why.enough and not link.waiting()):
+                break
+        else:
+            return
+        if why is _Why.quiet:
+            # What comes again and again cannot be acknowledged: enough of that for this time.
+            self.ended = not came or (self._session.unheard and not rows)
+            yield from self._settled(link, landed)
+
+    def close(self) -> None:
+        """Do nothing: the connection stays, so that what was read can be acknowledged."""
+
+    def _awaited(self, link: Link, most: int, rows: int) -> _Why:
+        """Wait until there is enough to take, or no reason to wait on."""
+        quiet, room = self._session.quiet, self._session.room
+        waiting, since = link.waiting(), time.monotonic()
+        while True:
+            link.alive()
+            now = time.monotonic()
+            if (here := link.waiting()) != waiting:
+                waiting, since = here, now
+            if waiting >= most:
+                return _Why.enough
+            if len(link.unanswered) + waiting >= room.most or self._at_guess(link, waiting):
+                return _Why.full
+            if now >= self._until and (waiting or rows):
+                return _Why.late
+            if now - since >= quiet:
+                link.heard()  # silence is an answer only from a broker that answers
+                if link.waiting() == waiting:
+                    return _Why.quiet
+            time.sleep(TICK)
+
+    def _at_guess(self, link: Link, waiting: int) -> bool:
+        """Return whether the broker holds back at the guess; unlearn it where it does not."""
+        room, open_ = self._session.room, len(link.unanswered) + waiting
+        if room.guess is None or open_ < room.guess:
+            return False
+        if open_ == room.guess:
+            time.sleep(2 * TICK)
+        if open_ > room.guess or link.waiting() > waiting:
+            room.guess = None
+            return False
+        return True
+
+    def _settled(self, link: Link, landed: Landed) -> Iterator[Batch]:
+        """Forget what the broker did not send again: it has heard of that."""
+        for id_ in landed.ids.keys() - link.unanswered:
+            del landed.ids[id_]
+        self._session.room.stalled = len(link.unanswered)
+        if landed.encoded() != self._cursor:
+            yield self._batch([], landed)
+
+    def _batch(self, messages: Sequence[Message], landed: Landed) -> Batch:
+        first = landed.count + 1
+        landed.count += len(messages)
+        cursor = self._cursor = landed.encoded()
+        self._session.giving(cursor)
+        numbered = list(enumerate(messages, first))
+        if not self._session.text:
+            payloads = Array([m.payload for m in messages], DataType.binary())
+            return Batch(Table.from_pydict({"_payload": payloads, **_about(numbered)}), cursor)
+        texts, good, bad = [], [], []
+        for line, message in numbered:
+            try:
+                texts.append(message.payload.decode())
+                good.append((line, message))
+            except UnicodeDecodeError:
+                bad.append((line, message))
+        columns = {"value": Array(texts, DataType.utf8()), **_about(good)}
+        return Batch(Table.from_pydict(columns), cursor, _rejects(bad) if bad else None)
+
+
+def _is_new(message: Message, link: Link, landed: Landed) -> bool:
+    """Return whether a message was not landed before; it waits for its acknowledgement from now.
+
+    Only what the broker itself calls sent again can be a repetition: of what this connection
+    brought, or of what the cursor knows under the same id. An id with another message is in use
+    again, so the broker has heard of the earlier one.
+    """
+    id_ = message.id
+    if not id_:
+        return True
+    mark = digest(message.topic, message.payload)
+    known = mark in (link.brought.get(id_), landed.ids.get(id_))
+    link.brought[id_] = mark
+    link.unanswered.add(id_)
+    link.answered.discard(id_)
+    if message.again and known:
+        landed.ids.setdefault(id_, mark)
+        return False
+    landed.ids.pop(id_, None)
+    landed.ids[id_] = mark
+    return True
+
+
+def _about(numbered: Sequence[tuple[int, Message]]) -> dict[str, Any]:
+    messages = [message for _, message in numbered]
+    topics = Array([m.topic for m in messages], DataType.utf8())
+    times = Array([m.at for m in messages], DataType.int64())
+    return {
+        "_file": topics,
+        "_line": Array([line for line, _ in numbered], DataType.int64()),
+        "meta_topic": topics,
+        "meta_time": times.cast(DataType.timestamp("us", tz="UTC")),
+        "meta_retained": Array([m.retained for m in messages], DataType.bool()),
+    }
+
+
+def _rejects(bad: Sequence[tuple[int, Message]]) -> Table:
+    about = _about(bad)
+    return Table.from_pydict(
+        {
+            "_file": about["_file"],
+            "_line": about["_line"],
+            "raw": Array([m.payload for _, m in bad], DataType.binary()),
+            "reason": Array(["it is no UTF-8 text"] * len(bad), DataType.utf8()),
+        }
+    )
