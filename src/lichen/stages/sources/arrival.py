@@ -174,12 +174,20 @@ def _joined(
     names = [column.name for column in source.contract.columns]
     for table in tables or [_no_payloads()]:
         if PAYLOAD in table.column_names:
-            records = ctx.engine.json(table, names)
+            beside = _beside_payload(table, names)
+            fields = [name for name in names if name.lower() not in map(str.lower, beside)]
+            records = ctx.engine.json(table.select([PAYLOAD, *beside]), fields)
             rejects.append(records.rejects)
             decoded.append(records.rows)
         else:
             decoded.append(table)
     return decoded, _by_part(rejects)
+
+
+def _beside_payload(table: Table, names: Sequence[str]) -> list[str]:
+    """Return the columns beside the payload that are asked for: what is said of a record."""
+    wanted = {*OWN, *map(str.lower, names)}
+    return [name for name in table.column_names if name.lower() in wanted]
 
 
 def _no_payloads() -> Table:
