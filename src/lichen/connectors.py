@@ -14,6 +14,7 @@ OWN = {
     "logs": "lichen.adapters.sources.logs:Logs",
     "kafka": "lichen.adapters.sources.kafka:Kafka",
     "mqtt": "lichen.adapters.sources.mqtt:Mqtt",
+    "kinesis": "lichen.adapters.sources.kinesis:Kinesis",
 }
 
 

@@ -9,6 +9,7 @@ from walks import PAGES, WALKS, Guide
 # Blocks that no walk follows, each with its reason.
 ELSEWHERE = {
     ("README.md", "Try it", "sh"): "the whole demo and all tests: minutes; CI does both",
+    ("docs/connectors.md", None, "yaml"): "sources of servers, read in tests/adapters",
     ("docs/notebook.md", None, "python"): "cells, run by test_notebook.py",
     ("docs/words.md", None, "py"): "the reference's example; tables.md runs one",
 }

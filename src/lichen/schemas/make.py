@@ -43,6 +43,8 @@ def make(words: str) -> dict[str, dict[str, Any]]:
 def meanings(words: str, heading: str, below: str | None = None) -> dict[str, str]:
     r"""Return what the tables below a heading, and one below that, say of each key.
 
+    With "" below it: what they say before the first heading there.
+
     >>> meanings("## Tables\n\n| key | means |\n|---|---|\n| `static` | a list |\n", "Tables")
     {'static': 'a list'}
     """
@@ -50,7 +52,7 @@ def meanings(words: str, heading: str, below: str | None = None) -> dict[str, st
     section = dict(zip(parts[1::2], parts[2::2], strict=True))[heading]
     if below is not None:
         parts = re.split(r"^### (.+)$", section, flags=re.MULTILINE)
-        section = dict(zip(parts[1::2], parts[2::2], strict=True))[below]
+        section = {"": parts[0], **dict(zip(parts[1::2], parts[2::2], strict=True))}[below]
     return dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", section, re.MULTILINE))
 
 
@@ -66,6 +68,8 @@ def _sources(words: str) -> dict[str, Any]:
         if name != "files":
             own["required"] = sorted({*own.get("required", ()), "connector"})
         definitions[name] = own
+    for name, property_ in definitions["Tls"]["properties"].items():
+        property_["description"] = meanings(words, "Connectors", "")[name]
     any_of = [{"$ref": f"#/definitions/{name}"} for name in OWN]
     return {"$schema": DRAFT, "title": "Source", "anyOf": any_of, "definitions": definitions}
 
