@@ -12,6 +12,7 @@ GROUP = "lichen.connectors"  # NAME = "package.module:Class", a Files or a Strea
 OWN = {
     "files": "lichen.adapters.sources.files:Files",
     "logs": "lichen.adapters.sources.logs:Logs",
+    "mysql": "lichen.adapters.sources.mysql.connector:Mysql",
 }
 
 
