@@ -15,6 +15,7 @@ OWN = {
     "kafka": "lichen.adapters.sources.kafka:Kafka",
     "mqtt": "lichen.adapters.sources.mqtt:Mqtt",
     "kinesis": "lichen.adapters.sources.kinesis:Kinesis",
+    "mysql": "lichen.adapters.sources.mysql.connector:Mysql",
 }
 
 
