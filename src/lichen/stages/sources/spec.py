@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +12,17 @@ from sqlglot import exp
 
 from lichen.core.contract.odcs import read_contract
 from lichen.core.contract.spec import Contract
-from lichen.core.errors import SourceError, Where, placed
+from lichen.core.errors import LichenError, SourceError, Where, placed
 from lichen.core.names import Name
 from lichen.core.secrets import ALLOWED, refers
 from lichen.core.settings import convert, line_of, load
+from lichen.core.size import size
 from lichen.core.sql import columns_in, lit, parse_expression
 from lichen.core.time import Instant, duration, instant
 from lichen.ports.source import Limits, Settings
 
 MOST_RETRIES = 10
 ONE_LANDING = Limits(250_000, 128 * 10**6, 30.0)  # where a source says nothing else
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(KB|MB|GB)")
-_BYTES = {"KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 @dataclass(frozen=True)
@@ -156,17 +154,15 @@ def _timeout(settings: Settings, at: Callable[[str], Where]) -> float:
 
 def _limits(settings: Settings, at: Callable[[str], Where]) -> Limits:
     said = settings.limits
-    size = _SIZE.fullmatch(said.bytes)
-    if size is None or not float(size[1]):
-        raise SourceError(
-            f"{said.bytes!r} is no size",
-            where=at("limits.bytes"),
-            allowed=("such as 500 KB, 64 MB, 1 GB",),
-        )
+    try:
+        most = size(said.bytes)
+    except LichenError as error:
+        where = at("limits.bytes")
+        raise SourceError(error.what, where=where, allowed=error.allowed) from error
     for name in ("rows", "seconds"):
         if getattr(said, name) <= 0:
             raise SourceError(f"limits: no {name} at all land nothing", where=at(f"limits.{name}"))
-    return Limits(said.rows, int(float(size[1]) * _BYTES[size[2]]), said.seconds)
+    return Limits(said.rows, most, said.seconds)
 
 
 def _contract_beside(path: Path) -> Path:
