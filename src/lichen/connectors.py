@@ -11,6 +11,7 @@ from lichen.core.errors import SourceError
 GROUP = "lichen.connectors"  # NAME = "package.module:Class", a Files or a Stream with Settings
 OWN = {
     "files": "lichen.adapters.sources.files:Files",
+    "http": "lichen.adapters.sources.http.api:Http",
     "logs": "lichen.adapters.sources.logs:Logs",
     "kafka": "lichen.adapters.sources.kafka:Kafka",
     "mqtt": "lichen.adapters.sources.mqtt:Mqtt",
