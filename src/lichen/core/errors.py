@@ -56,6 +56,10 @@ class SourceError(LichenError):
     """A source is declared wrongly or cannot be read."""
 
 
+class SourceAway(SourceError):
+    """A source cannot be reached now. It may be back soon: it is tried again, as `retries` says."""
+
+
 class TableError(LichenError):
     """A table or its contract is declared wrongly or cannot be built."""
 

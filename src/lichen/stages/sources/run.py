@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from arro3.core import Array, DataType, Table
 from sqlglot import exp
 
-from lichen.core.errors import LichenError
+from lichen.core.errors import LichenError, SourceAway
 from lichen.core.findings import Finding, Severity
 from lichen.core.pycode import code_fingerprint
 from lichen.core.sql import col, rel
@@ -51,7 +51,7 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
     landing = attempted(
         lambda: _stage(step, source, ctx),
         source.retries,
-        lambda error: not isinstance(error, LichenError),
+        lambda error: isinstance(error, SourceAway) or not isinstance(error, LichenError),
     )
     staged = landing.staged
     scan = _to_judge(step.node, staged, ctx, everything=step.rejudge)
