@@ -25,6 +25,15 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     seconds: float = 30.0
 
 
+class Tls(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Whom to trust, and who we are: files in PEM, relative to the project."""
+
+    ca: str | None = None  # the authorities to trust; by default those that are known everywhere
+    cert: str | None = None  # our own, for servers that ask for one
+    key: str | None = None
+    verify: bool = True
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every `sources/NAME.yml` may say; each connector adds its own.
 
