@@ -13,6 +13,7 @@ GROUP = "lichen.connectors"  # NAME = "package.module:Class", a Files or a Strea
 OWN = {
     "files": "lichen.adapters.sources.files:Files",
     "logs": "lichen.adapters.sources.logs:Logs",
+    "postgres": "lichen.adapters.sources.postgres.connector:Postgres",
 }
 
 
