@@ -14,7 +14,7 @@ from sqlglot import exp
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.impose import impose
 from lichen.core.errors import SourceError, TableError, Where
-from lichen.core.sql import given, rel
+from lichen.core.sql import DIALECT, given, rel
 from lichen.core.steps import Land, Seen
 from lichen.ports.source import Batch, Files, Limits, Stream
 from lichen.stages.context import NOW, Context
@@ -23,7 +23,7 @@ from lichen.stages.sources.land import told, told_at
 from lichen.stages.sources.spec import Source
 
 PAYLOAD = "_payload"  # the column that holds a record's bytes, of which the columns are made
-OWN = ("_file", "_line", "_removes")
+OWN = ("_file", "_line", "_removes", "_keeps")
 NO_LIMITS = Limits(2**62, 2**62, float("inf"))
 
 
@@ -32,8 +32,9 @@ class Arrived:
     """What came: `said` is the query that tells it, over `relations` and bound `values`.
 
     `changed` are the parts of which all that they hold was told, so that what they no longer tell
-    is gone; `events` says that each row speaks for itself instead. `key` names all that the text
-    of the query depends on.
+    is gone; `events` says that each row speaks for itself instead. `keeps` are the columns that
+    some row does not tell, since they stay as they were. `key` names all that the text of the query
+    depends on.
     """
 
     said: exp.Query
@@ -44,6 +45,7 @@ class Arrived:
     changed: tuple[str, ...] = ()
     unreadable: Unreadable = ()
     events: bool = False
+    keeps: tuple[str, ...] = ()
     cursor: str | None = None
     reached: str | None = None
 
@@ -126,19 +128,21 @@ def _streamed(step: Land, source: Source, ctx: Context) -> Arrived | None:
     tables, rejects = _joined(batches, source, ctx)
     relations = {f"_batch_{index}": table for index, table in enumerate(tables)}
     shapes = [ctx.engine.columns(_all(name), relations) for name in relations]
+    keeps = _kept(tables, source)
     parts = [
         _imposed_batch(source, name, {c.name: c.type for c in shape})
         for name, shape in zip(relations, shapes, strict=True)
     ]
     rows = _union(parts)
     return Arrived(
-        said=told(source, rows, NOW) if whole else told_at(source, rows, NOW),
-        key=("stream", bool(whole), *shapes),
+        said=told(source, rows, NOW) if whole else told_at(source, rows, NOW, keeps=bool(keeps)),
+        key=("stream", bool(whole), keeps, *shapes),
         relations=relations,
         parts=whole,
         changed=() if rejects else whole,
         unreadable=rejects,
         events=not whole,
+        keeps=keeps,
         cursor=cursor,
         reached=step.mark.until if ended else None,
     )
@@ -212,10 +216,23 @@ def _rejects(part: dict[str, list[Any]]) -> Table:
 
 def _imposed_batch(source: Source, name: str, types: dict[str, str]) -> exp.Query:
     _check_header(source, [n for n in types if n not in OWN], source.where)
-    rows: exp.Query = exp.select("*").from_(rel(name))
-    if "_removes" not in types:
-        rows = exp.select("*", exp.alias_(exp.false(), "_removes")).from_(rel(name))
+    nothing = {
+        "_removes": exp.false(),
+        "_keeps": exp.cast(exp.null(), "varchar[]", dialect=DIALECT),
+    }
+    missing = [exp.alias_(value, own) for own, value in nothing.items() if own not in types]
+    rows = exp.select("*", *missing).from_(rel(name))
     return impose(source.contract, rows, keep=OWN, types=types)
+
+
+def _kept(tables: Sequence[Table], source: Source) -> tuple[str, ...]:
+    """The columns of the contract that some record does not tell, since they stay as they were."""
+    found: set[str] = set()
+    for table in tables:
+        if "_keeps" in table.column_names:
+            for names in table.column("_keeps").to_pylist():
+                found.update(name.lower() for name in names or ())
+    return tuple(c.name for c in source.contract.columns if c.name.lower() in found)
 
 
 def _union(parts: Sequence[exp.Query]) -> exp.Query:
