@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg2  # type: ignore[import-untyped]
 import pytest
-from psycopg2 import extras  # type: ignore[import-untyped]
+from psycopg2 import extras
 from servers import Place
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
-from arro3.core import Array, DataType, Table
+from arro3.core import Array, ChunkedArray, DataType, Table, list_array
 
 from lichen.adapters.sources.postgres.catalog import Column, Relation, bases
 from lichen.adapters.sources.postgres.link import Link, told_columns
@@ -160,7 +161,7 @@ class Records:
 
     def _kept(self, row: Row) -> list[str] | None:
         names = [
-            column.name
+            column.name.lower()
             for at, column in zip(self._at, self._columns, strict=True)
             if row[at] is KEPT
         ]
@@ -170,10 +171,10 @@ class Records:
 def _with_keeps(table: Table) -> Table:
     if "_keeps" in table.column_names:
         return table
-    from arro3.core import ChunkedArray
-
     return table.append_column("_keeps", ChunkedArray([_lists([None] * table.num_rows)]))
 
 
 def _lists(values: Sequence[list[str] | None]) -> Array:
-    return Array(list(values), DataType.list(DataType.utf8()))
+    ends = list(itertools.accumulate((len(each or ()) for each in values), initial=0))
+    every = [name for each in values for name in each or ()]
+    return list_array(Array(ends, DataType.int32()), Array(every, DataType.utf8()))
