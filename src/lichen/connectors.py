@@ -17,6 +17,7 @@ OWN = {
     "mqtt": "lichen.adapters.sources.mqtt:Mqtt",
     "kinesis": "lichen.adapters.sources.kinesis:Kinesis",
     "mysql": "lichen.adapters.sources.mysql.connector:Mysql",
+    "postgres": "lichen.adapters.sources.postgres.connector:Postgres",
 }
 
 

@@ -88,7 +88,8 @@ class Batch(NamedTuple):
     `rows` is an Arrow table: the source's columns, or instead of them `_payload` (BLOB), the bytes
     of each record; `_file` VARCHAR, the part of the source that holds the record (a partition, a
     topic, a table); `_line` BIGINT, its place there; and, where some do, `_removes` BOOLEAN: what
-    the record says is that its key is gone. `rejects` are the records that cannot be read at all:
+    the record says is that its key is gone; and `_keeps` VARCHAR[], names in lower case: what it
+    does not tell, since it stays as it was. `rejects` are the records that cannot be read at all:
     `_file`, `_line`, `raw` BLOB, `reason`.
     """
 

@@ -15,7 +15,7 @@ from lichen.core.contract.breaks import RAW
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.impose import impose
 from lichen.core.errors import SourceError, TableError, Where
-from lichen.core.sql import col, given, rel
+from lichen.core.sql import DIALECT, col, given, rel
 from lichen.core.steps import Land, Seen
 from lichen.ports.lake import Column
 from lichen.ports.source import Batch, Files, Limits, Stream
@@ -25,7 +25,7 @@ from lichen.stages.sources.land import told, told_at
 from lichen.stages.sources.spec import Source
 
 PAYLOAD = "_payload"  # the column that holds a record's bytes, of which the columns are made
-OWN = ("_file", "_line", "_removes")
+OWN = ("_file", "_line", "_removes", "_keeps")
 Header = list[tuple[str, str]]  # columns in their order, with their types
 NO_LIMITS = Limits(2**62, 2**62, float("inf"))
 
@@ -35,8 +35,9 @@ class Arrived:
     """What came: `said` is the query that tells it, over `relations` and bound `values`.
 
     `changed` are the parts of which all that they hold was told, so that what they no longer tell
-    is gone; `events` says that each row speaks for itself instead. `key` names all that the text
-    of the query depends on.
+    is gone; `events` says that each row speaks for itself instead. `keeps` are the columns that
+    some row does not tell, since they stay as they were. `key` names all that the text of the query
+    depends on.
     """
 
     said: exp.Query
@@ -48,6 +49,7 @@ class Arrived:
     unreadable: Unreadable = ()
     headers: tuple[Header, ...] = ()  # of the parts that have columns by themselves
     events: bool = False
+    keeps: tuple[str, ...] = ()
     cursor: str | None = None
     reached: str | None = None
 
@@ -183,20 +185,22 @@ def _streamed(step: Land, source: Source, ctx: Context) -> Arrived | None:
     decoded = any(PAYLOAD in Table.from_arrow(batch.rows).column_names for batch in batches)
     relations = {f"_batch_{index}": table for index, table in enumerate(tables)}
     shapes = [ctx.engine.columns(_all(name), relations) for name in relations]
+    keeps = _kept(tables, source)
     parts = [
         _imposed_batch(source, name, {c.name: c.type for c in shape})
         for name, shape in zip(relations, shapes, strict=True)
     ]
     rows = _union(parts)
     return Arrived(
-        said=told(source, rows, NOW) if whole else told_at(source, rows, NOW),
-        key=("stream", bool(whole), *shapes),
+        said=told(source, rows, NOW) if whole else told_at(source, rows, NOW, keeps=bool(keeps)),
+        key=("stream", bool(whole), keeps, *shapes),
         headers=() if decoded else tuple(_header(shape) for shape in shapes),
         relations=relations,
         parts=whole,
         changed=() if rejects else whole,
         unreadable=rejects,
         events=not whole,
+        keeps=keeps,
         cursor=cursor,
         reached=step.mark.until if ended else None,
     )
@@ -284,10 +288,23 @@ def _rejects(part: dict[str, list[Any]]) -> Table:
 def _imposed_batch(source: Source, name: str, types: dict[str, str]) -> exp.Query:
     if source.settings.on_drift is None:
         _check_header(source, [n for n in types if n not in OWN], source.where)
-    rows: exp.Query = exp.select("*").from_(rel(name))
-    if "_removes" not in types:
-        rows = exp.select("*", exp.alias_(exp.false(), "_removes")).from_(rel(name))
+    nothing = {
+        "_removes": exp.false(),
+        "_keeps": exp.cast(exp.null(), "varchar[]", dialect=DIALECT),
+    }
+    missing = [exp.alias_(value, own) for own, value in nothing.items() if own not in types]
+    rows = exp.select("*", *missing).from_(rel(name))
     return _imposed(source, rows, OWN, types)
+
+
+def _kept(tables: Sequence[Table], source: Source) -> tuple[str, ...]:
+    """The columns of the contract that some record does not tell, since they stay as they were."""
+    found: set[str] = set()
+    for table in tables:
+        if "_keeps" in table.column_names:
+            for names in table.column("_keeps").to_pylist():
+                found.update(name.lower() for name in names or ())
+    return tuple(c.name for c in source.contract.columns if c.name.lower() in found)
 
 
 def _union(parts: Sequence[exp.Query]) -> exp.Query:

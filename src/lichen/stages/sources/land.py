@@ -80,11 +80,11 @@ def told(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
     ).from_(counted.subquery("c"))
 
 
-def told_at(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
+def told_at(source: Source, rows: exp.Query, now: exp.Expr, *, keeps: bool = False) -> exp.Select:
     """Return what the imposed records of a stream say, as `told` does.
 
     Each record is an event of its own. Without a key (or with a part of it missing) its place in
-    the source identifies it.
+    the source identifies it. With `keeps`, `_keeps` names columns that a record does not tell.
     """
     place = _beside(col("_file"), exp.cast(col("_line"), "varchar"))
     key: exp.Expr = place
@@ -100,12 +100,14 @@ def told_at(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
         exp.alias_(now.copy(), "_arrived_at"),
         exp.alias_(exp.false(), "_corrects"),
         col("_removes"),
+        *((col("_keeps"),) if keeps else ()),
     ).from_(rows.subquery("c"))
 
 
-def as_told(source: Source, name: str) -> exp.Select:
+def as_told(source: Source, name: str, *, keeps: bool = False) -> exp.Select:
     """Return what `told` gave, where it is known by a name."""
     names = (*_users(source), *ARRIVED, "_said", "_arrived_at", "_corrects", "_removes")
+    names = (*names, "_keeps") if keeps else names
     return exp.select(*map(col, names)).from_(rel(name))
 
 
@@ -188,11 +190,13 @@ def fresh(
     *,
     changed: bool,
     events: bool = False,
+    keeps: Sequence[str] = (),
 ) -> exp.Select:
     """Return the new versions in `told` rows, given `stored` and the paths in `changed`.
 
     `changed` says that there are such paths, `events` that each row speaks for itself, whatever
-    was told before it. The range of the told keys is bound (`WITHIN`).
+    was told before it, `keeps` which columns some row does not tell: there it has what its key had
+    before. The range of the told keys is bound (`WITHIN`).
 
     Known-at: what the source declares, but not before the arrival unless the row belongs to the
     back-fill; a correction or a deletion always counts from its arrival. A row that only moved to
@@ -229,7 +233,7 @@ def fresh(
         "news": exp.select("*").from_("told") if events else _news(source),
         "several": _parsed(_SEVERAL),
         "gone": _parsed(_LEFT),
-        "compared": _compared(source, carried),
+        "compared": _compared(source, carried, keeps),
     }
     every = exp.union(versions, gone, distinct=False, copy=False)
     query = exp.select("*").from_(every.subquery("both", copy=False), copy=False)
@@ -314,14 +318,16 @@ def _following(carried: Sequence[str]) -> exp.Select:
     )
 
 
-def _compared(source: Source, carried: Sequence[str]) -> exp.Select:
+def _compared(source: Source, carried: Sequence[str], keeps: Sequence[str]) -> exp.Select:
     """The rows of each key in their order, last version first, each beside the one before it."""
+    untold = [exp.cast(exp.null(), "varchar[]", dialect=DIALECT)] if keeps else []
     again = col("_key").isin(query=exp.select("_key").from_("several"))
     chain = exp.union(
         exp.select(
             *map(col, (*carried, "_said", "_arrived_at", "_corrects")),
             exp.alias_(col("_removes"), "_deleted"),
             exp.alias_(exp.true(), "_new"),
+            *(col("_keeps") for _ in untold),
         )
         .from_("news")
         .where(again),
@@ -332,6 +338,7 @@ def _compared(source: Source, carried: Sequence[str]) -> exp.Select:
             exp.alias_(exp.false(), "_corrects"),
             col("_deleted"),
             exp.alias_(exp.false(), "_new"),
+            *(exp.alias_(nothing, "_keeps") for nothing in untold),
         )
         .from_("held")
         .where(col("_key").isin(query=exp.select("_key").from_("news"))),
@@ -367,9 +374,27 @@ def _compared(source: Source, carried: Sequence[str]) -> exp.Select:
         exp.alias_(exp.not_(own.is_(exp.null())), "_follows"),
         exp.alias_(exp.func("coalesce", exp.not_(own.copy()), exp.false()), "_follows_held"),
         exp.alias_(_over(exp.Max(this=col("_said")), _EARLIER), "_before"),
-    ).from_(chain.subquery("chain"))
+    ).from_((_filled(chain, keeps) if keeps else chain).subquery("chain"))
 
 
+def _filled(chain: exp.Query, keeps: Sequence[str]) -> exp.Select:
+    """The chain with what its rows do not tell: the last that was told of the key."""
+    values: list[exp.Expr] = []
+    for name in chain.named_selects:
+        if name not in keeps:
+            values.append(col(name))
+            continue
+        kept = exp.func("list_contains", col("_keeps"), lit(name.lower()))
+        # NULL is a value, too: what is told stands in a struct.
+        field = exp.PropertyEQ(this=exp.to_identifier("v"), expression=col(name))
+        is_told = exp.not_(exp.func("coalesce", kept, exp.false()))
+        value = exp.case().when(is_told, exp.Struct(expressions=[field]))
+        last = _over(exp.IgnoreNulls(this=exp.LastValue(this=value)), _SO_FAR)
+        values.append(exp.alias_(exp.func("struct_extract", last, lit("v")), name, quoted=True))
+    return exp.select(*values).from_(chain.subquery("whole"))
+
+
+_SO_FAR = exp.WindowSpec(kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="CURRENT ROW")
 _EARLIER = exp.WindowSpec(
     kind="ROWS", start="UNBOUNDED", start_side="PRECEDING", end="1", end_side="PRECEDING"
 )

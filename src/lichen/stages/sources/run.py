@@ -313,14 +313,22 @@ def _versions(
     step: Land, arrived: Arrived, source: Source, *, stored: bool, twice: bool
 ) -> exp.Query:
     """The new versions, from the relation `_told` and what is stored."""
-    rows = as_told(source, "_told")
+    rows = as_told(source, "_told", keeps=bool(arrived.keeps))
     if not (stored or twice):
         return numbered(first(source, rows), source, FIRST_ROW)
     held = _all_of(step.node) if stored else _nothing(source)
     if stored and step.replace:
         again = told_again_at if arrived.events else told_again
         rows, held = again(rows, _as_they_were(held, arrived)), _nothing(source)
-    new = fresh(source, rows, held, NOW, changed=bool(arrived.changed), events=arrived.events)
+    new = fresh(
+        source,
+        rows,
+        held,
+        NOW,
+        changed=bool(arrived.changed),
+        events=arrived.events,
+        keeps=arrived.keeps,
+    )
     return numbered(new, source, FIRST_ROW, events=arrived.events)
 
 

@@ -1,0 +1,1 @@
+"""The postgres connector: tables and queries, whole or by a column, and logical replication."""
