@@ -11,13 +11,13 @@ from lichen.core.errors import SourceError
 GROUP = "lichen.connectors"  # NAME = "package.module:Class", a Files or a Stream with Settings
 OWN = {
     "files": "lichen.adapters.sources.files:Files",
-    "http": "lichen.adapters.sources.http.api:Http",
     "logs": "lichen.adapters.sources.logs:Logs",
-    "kafka": "lichen.adapters.sources.kafka:Kafka",
-    "mqtt": "lichen.adapters.sources.mqtt:Mqtt",
-    "kinesis": "lichen.adapters.sources.kinesis:Kinesis",
-    "mysql": "lichen.adapters.sources.mysql.connector:Mysql",
+    "http": "lichen.adapters.sources.http.api:Http",
     "postgres": "lichen.adapters.sources.postgres.connector:Postgres",
+    "mysql": "lichen.adapters.sources.mysql.connector:Mysql",
+    "kafka": "lichen.adapters.sources.kafka:Kafka",
+    "kinesis": "lichen.adapters.sources.kinesis:Kinesis",
+    "mqtt": "lichen.adapters.sources.mqtt:Mqtt",
 }
 
 
