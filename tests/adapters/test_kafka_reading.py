@@ -265,6 +265,16 @@ def test_texts_with_the_key_of_their_record(topic: Topic, tmp_path: Path) -> Non
     assert project.current("sources.s", "2020-01-04") == [{"id": "b", "value": "two"}]
 
 
+def test_what_kafka_says_of_a_record_is_no_drift(topic: Topic, tmp_path: Path) -> None:
+    settings = "format: text\non_drift: freeze\n"
+    project = project_of(topic, tmp_path, settings, value="varchar", meta_offset="bigint")
+    topic.say(b"one")
+    topic.flush()
+    project.run("2020-01-01")
+    assert project.current("sources.s", "2020-01-02") == [{"value": "one", "meta_offset": 0}]
+    assert [f for r in project.loop().published().values() for f in r.findings] == []
+
+
 @pytest.mark.parametrize(
     ("key_format", "key", "reason"),
     [

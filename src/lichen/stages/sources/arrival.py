@@ -26,6 +26,7 @@ from lichen.stages.sources.spec import Source
 
 PAYLOAD = "_payload"  # the column that holds a record's bytes, of which the columns are made
 OWN = ("_file", "_line", "_removes", "_keeps")
+SAID = "meta_"  # how columns begin that are no record's own; a contract may promise them
 Header = list[tuple[str, str]]  # columns in their order, with their types
 NO_LIMITS = Limits(2**62, 2**62, float("inf"))
 
@@ -247,7 +248,9 @@ def _joined(
             rejects.append(records.rejects)
             decoded.append(records.rows)
         else:
-            decoded.append(table)
+            asked = {name.lower() for name in names}
+            said = [n for n in table.column_names if not n.startswith(SAID) or n in asked]
+            decoded.append(table.select(said))
     return decoded, _by_part(rejects)
 
 
