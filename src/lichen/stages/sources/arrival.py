@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from arro3.core import Array, DataType, Table
@@ -22,11 +23,9 @@ from lichen.ports.source import Batch, Files, Limits, Stream
 from lichen.stages.context import NOW, Context
 from lichen.stages.judge import Unreadable
 from lichen.stages.sources.land import told, told_at
+from lichen.stages.sources.pile import OWN, Pile
 from lichen.stages.sources.spec import Source
 
-PAYLOAD = "_payload"  # the column that holds a record's bytes, of which the columns are made
-OWN = ("_file", "_line", "_removes", "_keeps")
-SAID = "meta_"  # how columns begin that are no record's own; a contract may promise them
 Header = list[tuple[str, str]]  # columns in their order, with their types
 NO_LIMITS = Limits(2**62, 2**62, float("inf"))
 
@@ -37,8 +36,8 @@ class Arrived:
 
     `changed` are the parts of which all that they hold was told, so that what they no longer tell
     is gone; `events` says that each row speaks for itself instead. `keeps` are the columns that
-    some row does not tell, since they stay as they were. `key` names all that the text of the query
-    depends on.
+    some row does not tell, since they stay as they were. `pile` holds what was too much for the
+    memory; whoever is done clears it. `key` names all that the text of the query depends on.
     """
 
     said: exp.Query
@@ -51,6 +50,7 @@ class Arrived:
     headers: tuple[Header, ...] = ()  # of the parts that have columns by themselves
     events: bool = False
     keeps: tuple[str, ...] = ()
+    pile: Pile | None = None
     cursor: str | None = None
     reached: str | None = None
 
@@ -177,31 +177,34 @@ def _streamed(step: Land, source: Source, ctx: Context) -> Arrived | None:
         return None  # asked for something else: nothing is new
     stream = cast("Stream", ctx.connect(source))
     limits = NO_LIMITS if step.replace else source.limits
-    with closing(stream.read(step.since, step.mark, limits)) as reading:
-        batches = list(_within(reading, limits, ctx))
-        ended = reading.ended
-        whole = reading.whole
-    cursor = batches[-1].cursor if batches else step.since
-    tables, rejects = _joined(batches, source, ctx)
-    decoded = any(PAYLOAD in Table.from_arrow(batch.rows).column_names for batch in batches)
-    relations = {f"_batch_{index}": table for index, table in enumerate(tables)}
-    shapes = [ctx.engine.columns(_all(name), relations) for name in relations]
-    keeps = _kept(tables, source)
-    parts = [
-        _imposed_batch(source, name, {c.name: c.type for c in shape})
-        for name, shape in zip(relations, shapes, strict=True)
-    ]
-    rows = _union(parts)
+    names = [column.name for column in source.contract.columns]
+    more = source.settings.on_drift is not None
+    imposed = partial(_imposed_batch, source)
+    pile = Pile(ctx, step.node, names, source.limits, imposed, more=more)
+    cursor = step.since
+    try:
+        with closing(stream.read(step.since, step.mark, limits)) as reading:
+            for batch in _within(reading, limits, ctx):
+                pile.add(batch)
+                cursor = batch.cursor
+            whole, ended = reading.whole, reading.ended
+        relations, rows = pile.relations()
+    except BaseException:
+        pile.clear()
+        raise
+    keeps = tuple(name for name in names if name.lower() in pile.keeps)
+    unreadable = pile.unreadable()
     return Arrived(
         said=told(source, rows, NOW) if whole else told_at(source, rows, NOW, keeps=bool(keeps)),
-        key=("stream", bool(whole), keeps, *shapes),
-        headers=() if decoded else tuple(_header(shape) for shape in shapes),
+        key=("stream", bool(whole), keeps, bool(pile.files), *pile.shapes),
+        headers=tuple(_header(shape) for shape in pile.told),
         relations=relations,
         parts=whole,
-        changed=() if rejects else whole,
-        unreadable=rejects,
+        changed=() if unreadable else whole,
+        unreadable=unreadable,
         events=not whole,
         keeps=keeps,
+        pile=pile if pile.files else None,
         cursor=cursor,
         reached=step.mark.until if ended else None,
     )
@@ -224,70 +227,6 @@ def _within(reading: Any, limits: Limits, ctx: Context) -> Iterable[Batch]:
             return
 
 
-def _joined(
-    batches: Sequence[Batch], source: Source, ctx: Context
-) -> tuple[list[Table], Unreadable]:
-    """Return the batches as few tables, each of one shape, with their records' columns."""
-    tables: list[Table] = []
-    for batch in batches:
-        table = Table.from_arrow(batch.rows)
-        if tables and tables[-1].schema == table.schema:
-            both = [*tables[-1].to_batches(), *table.to_batches()]
-            tables[-1] = Table.from_batches(both, schema=table.schema)
-        elif table.num_rows or not tables:
-            tables.append(table)
-    rejects = [Table.from_arrow(b.rejects) for b in batches if b.rejects is not None]
-    decoded = []
-    names = [column.name for column in source.contract.columns]
-    for table in tables or [_no_payloads()]:
-        if PAYLOAD in table.column_names:
-            more = source.settings.on_drift is not None
-            beside = _beside_payload(table, names)
-            fields = [name for name in names if name.lower() not in map(str.lower, beside)]
-            records = ctx.engine.json(table.select([PAYLOAD, *beside]), fields, more=more)
-            rejects.append(records.rejects)
-            decoded.append(records.rows)
-        else:
-            asked = {name.lower() for name in names}
-            said = [n for n in table.column_names if not n.startswith(SAID) or n in asked]
-            decoded.append(table.select(said))
-    return decoded, _by_part(rejects)
-
-
-def _beside_payload(table: Table, names: Sequence[str]) -> list[str]:
-    """Return the columns beside the payload that are asked for: what is said of a record."""
-    wanted = {*OWN, *map(str.lower, names)}
-    return [name for name in table.column_names if name.lower() in wanted]
-
-
-def _no_payloads() -> Table:
-    return Table.from_pydict(
-        {
-            PAYLOAD: Array([], DataType.binary()),
-            "_file": Array([], DataType.utf8()),
-            "_line": Array([], DataType.int64()),
-        }
-    )
-
-
-def _by_part(rejects: Iterable[Table]) -> Unreadable:
-    """Return rejects by the part of the source that holds them."""
-    found: dict[str, dict[str, list[Any]]] = {}
-    for table in rejects:
-        rows = [table.column(name).to_pylist() for name in ("_file", "_line", "raw", "reason")]
-        for file, line, raw, reason in zip(*rows, strict=True):
-            part = found.setdefault(file, {"_line": [], "raw": [], "reason": []})
-            part["_line"].append(line)
-            part["raw"].append(raw)
-            part["reason"].append(reason)
-    return tuple((file, _rejects(part)) for file, part in found.items())
-
-
-def _rejects(part: dict[str, list[Any]]) -> Table:
-    types = {"_line": DataType.int64(), "raw": DataType.binary(), "reason": DataType.utf8()}
-    return Table.from_pydict({name: Array(part[name], type_) for name, type_ in types.items()})
-
-
 def _imposed_batch(source: Source, name: str, types: dict[str, str]) -> exp.Query:
     if source.settings.on_drift is None:
         _check_header(source, [n for n in types if n not in OWN], source.where)
@@ -300,19 +239,5 @@ def _imposed_batch(source: Source, name: str, types: dict[str, str]) -> exp.Quer
     return _imposed(source, rows, OWN, types)
 
 
-def _kept(tables: Sequence[Table], source: Source) -> tuple[str, ...]:
-    """The columns of the contract that some record does not tell, since they stay as they were."""
-    found: set[str] = set()
-    for table in tables:
-        if "_keeps" in table.column_names:
-            for names in table.column("_keeps").to_pylist():
-                found.update(name.lower() for name in names or ())
-    return tuple(c.name for c in source.contract.columns if c.name.lower() in found)
-
-
 def _union(parts: Sequence[exp.Query]) -> exp.Query:
     return parts[0] if len(parts) == 1 else exp.union(*parts, distinct=False)
-
-
-def _all(name: str) -> exp.Select:
-    return exp.select(exp.Star()).from_(rel(name))

@@ -14,7 +14,7 @@ from lichen.core.contract.spec import Contract, Rule
 from lichen.core.errors import LichenError, SourceAway
 from lichen.core.findings import Finding, Severity
 from lichen.core.pycode import code_fingerprint
-from lichen.core.sql import col, rel
+from lichen.core.sql import Prepared, col, rel
 from lichen.core.steps import Blocked, Failed, Land, Result
 from lichen.core.versions import WITHIN
 from lichen.ports.engine import Relations, Scan, Values
@@ -182,6 +182,14 @@ def _stage(step: Land, source: Source, ctx: Context) -> _Landing:
     arrived = arrive(step, source, ctx)
     if arrived is None:
         return _Landing()
+    try:
+        return _staged(step, source, arrived, ctx)
+    finally:
+        if arrived.pile is not None:
+            arrived.pile.clear()
+
+
+def _staged(step: Land, source: Source, arrived: Arrived, ctx: Context) -> _Landing:
     relations = {**arrived.relations, "changed": paths(arrived.changed)}
     there = ctx.shelf.relations([step.node])[step.node] if step.node in ctx.shelf.records else None
     if there is not None:
@@ -192,8 +200,8 @@ def _stage(step: Land, source: Source, ctx: Context) -> _Landing:
     key = ("land", step.node, step.fingerprint, *arrived.key)
     values = ctx.values(step, **arrived.values)
     said = ctx.prepared((*key, "told"), lambda: arrived.said)
-    relations["_told"] = ctx.engine.arrow(said, relations, values)
-    if there is not None and not relations["_told"].num_rows and not arrived.changed:
+    relations["_told"], count = _told(said, arrived, relations, values, ctx)
+    if there is not None and not count and not arrived.changed:
         return _Landing(arrived, drift=_kept(step, ctx))  # a stream said nothing: it only goes on
     extent_ = ctx.prepared(("land", "extent"), lambda: extent(_all_of("_told")))
     (ends,) = ctx.engine.rows(extent_, relations)
@@ -211,6 +219,17 @@ def _stage(step: Land, source: Source, ctx: Context) -> _Landing:
     drift = _drifted(step, source, arrived, relations, ctx)
     firsts = not (stored or twice)
     return _Landing(arrived, staged, firsts=firsts, single=single, keyed=keyed, drift=drift)
+
+
+def _told(
+    said: Prepared, arrived: Arrived, relations: Relations, values: Values, ctx: Context
+) -> tuple[Any, int]:
+    """Return what is told as a relation, and how many rows it has."""
+    if arrived.pile is not None:
+        file = ctx.engine.write(said, relations, arrived.pile.file(), values)
+        return Scan((file.path,), file.columns), file.rows
+    table = ctx.engine.arrow(said, relations, values)
+    return table, table.num_rows
 
 
 def _kept(step: Land, ctx: Context) -> Drifted:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-from arro3.core import RecordBatch, Schema
+from arro3.core import Array, DataType, RecordBatch, Schema
 
 from lichen.adapters.sources.postgres.server import SETUP, Server
 from lichen.core.extras import needed
@@ -170,8 +170,13 @@ def _plain(schema: Schema) -> Schema:
 
 
 def _nothing(schema: Schema) -> RecordBatch:
-    from arro3.core import Array
+    arrays = [_none(schema.field(name).type) for name in schema.names]
+    return RecordBatch.from_arrays(arrays, schema=schema)
 
-    return RecordBatch.from_arrays(
-        [Array([], schema.field(n).type) for n in schema.names], schema=schema
-    )
+
+def _none(type_: DataType) -> Array:
+    try:
+        return Array([], type_)
+    except NotImplementedError:  # times are made of numbers
+        counts = DataType.int32() if type_ == DataType.date32() else DataType.int64()
+        return Array([], counts).cast(type_)

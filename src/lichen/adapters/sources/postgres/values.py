@@ -38,13 +38,18 @@ def _finite(values: Array, column: Column) -> Array:
     """Return a column as it is; one with a time that has no end becomes text, as all then are."""
     if column.base not in MOMENTS or not len(values):
         return values
-    days = column.base == DATE
-    type_ = DataType.int32() if days else DataType.int64()
-    numbers = np.frombuffer(_buffer(values.cast(type_)), np.int32 if days else np.int64)
-    if numbers.min() >= (_FIRST_DAY if days else _FIRST):
+    counted = _counted(values, column)
+    numbers = np.frombuffer(_buffer(counted), np.int64)
+    if numbers.min() >= (_FIRST_DAY if column.base == DATE else _FIRST):
         return values
-    there = values.cast(type_).to_pylist()
+    there = counted.to_pylist()
     return Array([None if n is None else spelled(n, column.base) for n in there], DataType.utf8())
+
+
+def _counted(values: Array, column: Column) -> Array:
+    """Return dates and times as numbers of days and microseconds."""
+    days = column.base == DATE
+    return (values.cast(DataType.int32()) if days else values).cast(DataType.int64())
 
 
 def _buffer(values: Any) -> Any:
@@ -88,8 +93,7 @@ def place(values: Array, column: Column) -> str | None:
     """Return the last value of a column as text that the server reads as the same value."""
     last = values.slice(len(values) - 1, 1)
     if column.base in MOMENTS:
-        type_ = DataType.int32() if column.base == DATE else DataType.int64()
-        (number,) = last.cast(type_).to_pylist()
+        (number,) = _counted(last, column).to_pylist()
         return None if number is None else spelled(number, column.base).replace("(BC)", "BC")
     (value,) = last.to_pylist()
     if value is None:
