@@ -63,7 +63,8 @@ def refused(tmp_path: Path, text: str) -> str:
 
 PRIVATE = (
     "127.0.0.1", "127.8.9.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254",
-    "100.64.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "192.0.2.1", "198.18.0.1", "::1", "::",
+    "100.64.0.1", "0.0.0.0",  # noqa: S104
+    "255.255.255.255", "224.0.0.1", "192.0.2.1", "198.18.0.1", "::1", "::",
     "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "fec0::1", "ff02::1", "::ffff:10.0.0.1",
     "::ffff:127.0.0.1", "::127.0.0.1", "64:ff9b::a00:1", "64:ff9b:1::1", "2002:7f00:1::",
     "2002:a00:1::1", "2001:0:4136:e378:8000:63bf:80ff:fffe", "2001:db8::1", "nonsense", "",
@@ -83,8 +84,9 @@ def test_addresses_that_are_public(address: str) -> None:
 
 
 LOOPBACK = (  # as resolvers and other clients spell it; each would reach the server
-    "127.0.0.1", "localhost", "LOCALHOST", "127.1", "2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1",
-    "127.0.0.1.", "localhost.", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0", "0.0.0.0", "[::]",
+    "127.0.0.1", "localhost", "LOCALHOST", "127.1", "2130706433", "0x7f000001", "0x7f.1",
+    "0177.0.0.1",
+    "127.0.0.1.", "localhost.", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "0", "0.0.0.0", "[::]",  # noqa: S104
     "[::1]", "127.000.000.001", "１２７.0.0.1", "127。0。0。1", "ⓛocalhost", "[64:ff9b::127.0.0.1]",
 )  # fmt: skip
 
@@ -128,7 +130,7 @@ LEADS = {  # where a redirect or a link may lead, {port} being that of a server 
 def test_a_next_link_leads_nowhere_else(tmp_path: Path, api: Api, name: str) -> None:
     link = LEADS[name].format(port=api.port)
     body = json.dumps({"items": [{"n": 1}], "next": link}).encode()
-    api.always = lambda asked: Reply(body=body)
+    api.always = lambda _: Reply(body=body)
     settings = f"url: {api.url}/items\nallow: ['{HOST}:{api.port}']\nrecords: items\n"
     refused(tmp_path, settings + "pages: {by: link, cursor_path: next}\n")
     assert {asked.headers["host"] for asked in api.asked} == {f"{HOST}:{api.port}"}
@@ -217,10 +219,12 @@ def test_a_token_endpoint_is_guarded_too(tmp_path: Path, api: Api) -> None:
     assert [asked.path for asked in api.asked] == ["/token"]
 
 
-VALUES = (  # noqa: E501
-    "a&b=c", "a b", "a+b", "a%26b", "%00", "ä", "日本", "a#b", "a?b", "../../etc", "/", "//evil", "\\",
-    "http://evil/", "@evil", "a;b", "a=b", "'", '"', "' or 1=1 --", "$(id)", "`id`", "<x>", "{}", "[]",
-    "null", "true", "0", "-1", "1e400", "\t", "\n", "\r\nX-Evil: 1", "\x00", "\x7f", "\u2028", "\u2603",
+VALUES = (
+    "a&b=c", "a b", "a+b", "a%26b", "%00", "ä", "日本", "a#b", "a?b",
+    "../../etc", "/", "//evil", "\\",
+    "http://evil/", "@evil", "a;b", "a=b", "'", '"', "' or 1=1 --", "$(id)", "`id`", "<x>", "{}",
+    "[]",     "null", "true", "0", "-1", "1e400", "\t", "\n", "\r\nX-Evil: 1", "\x00", "\x7f",
+    "\u2028", "\u2603",
     "a" * 900, " ", "%", "%%", "%zz", "+", "&", "#", "é",
 )  # fmt: skip
 

@@ -198,13 +198,12 @@ class News:
         under = self._state.under or self._fresh()
         while True:
             try:
-                fetched, under = self._next(state, under)
+                fetched, places, under = self._next(state, under)
             except SourceError:
                 if under.nth <= self._beyond or not (given or gathered.records):
                     raise
                 break  # what came is kept; who goes on there is told again
-            page = fetched.page
-            gathered.add(fetched, list(map(place_of, page.records)))
+            gathered.add(fetched, places)
             if fetched.following is None:
                 self.ended = True
                 yield gathered.batch(self._done(state, under.reach).encoded())
@@ -222,19 +221,20 @@ class News:
     def _fresh(self) -> Under:
         return Under(self._until, self._pages.walk.first)
 
-    def _next(self, state: State, under: Under) -> tuple[Fetched, Under]:
-        """Fetch a page; returns it, and the pass as it stands after it."""
+    def _next(self, state: State, under: Under) -> tuple[Fetched, list[int], Under]:
+        """Fetch a page; returns it, its records' places, and the pass as it stands after it."""
         since = state.since if state.since is not None else self._pages.start
         try:
             fetched = _fetched(self._pages, since, under.at, under.nth)
         except Refused as error:
-            resumed = under == self._state.under and self._pages.walk.forgotten
+            resumed = not self._beyond and under == self._state.under and self._pages.walk.forgotten
             if not resumed or error.status not in _STALE:
                 raise
             self._beyond = under.nth
             under = self._fresh()  # the server forgot where we were: from the first page again
             fetched = _fetched(self._pages, since, under.at, under.nth)
         page = fetched.page
+        places = list(map(place_of, page.records))
         with self._pages.placed(under.at, under.nth):
             if under.nth > MOST_PAGES:
                 raise SourceError(f"there are more than {MOST_PAGES:,} pages")
@@ -242,10 +242,10 @@ class News:
                 under.toward,
                 fetched.following,
                 under.nth + 1,
-                under.reach.after(page.records, self._pages.values(page), state.since),
+                under.reach.after(places, self._pages.values(page), state.since),
                 under.trail.after(under.at, page),
             )
-        return fetched, after
+        return fetched, places, after
 
     def _done(self, state: State, reach: Reach) -> State:
         since = state.since if reach.high is None else reach.high
