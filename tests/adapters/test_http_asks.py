@@ -1,4 +1,4 @@
-"""How an API is asked: tokens that end, pages that did not change, what is posted, whom to trust."""
+"""How an API is asked: tokens that end, pages that did not change, what is posted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from api import Api, Reply
+from api import Api, Asked, Reply
 
 from lichen.core.steps import Done, Failed
 from lichen.loop import Event
@@ -39,11 +39,12 @@ def test_a_token_is_fetched_once_and_again_when_it_is_refused(
 ) -> None:
     monkeypatch.setenv("CLIENT", "s3cret")
     api.tokens = {"none yet"}
-    api.always = lambda a: (
-        api.tokens.clear() or api.tokens.add("x")
-        if a.query == {"page": "2"} and len(api.asked) < 4
-        else None
-    )  # type: ignore[func-returns-value]
+
+    def end(asked: Asked) -> None:
+        if asked.query.get("page") == "2" and len(api.asked) < 4:
+            api.tokens = {"another"}
+
+    api.always = end
     said = f"oauth: {{token_url: '{api.url}/token', client_id: me}}\nclient_secret: env:CLIENT\n"
     landed(source(tmp_path, api, said).run("2020-02-01"))
     paths = [asked.path for asked in api.asked]
@@ -106,7 +107,7 @@ def test_news_land_once_whether_the_server_repeats_the_last(
     api.put([{"n": 3, "name": "new", "updated_at": "2020-01-02T00:00:00Z"}, {"n": 8}])
     api.put([{"n": 7, "updated_at": "9999-01-01T00:00:00Z"}])  # far ahead: it moves nothing on
     landed(project.run("2020-02-02"))
-    api.put([{"n": 9, "updated_at": "2020-01-02T00:00:00.5Z"}])
+    api.put([{"n": 9, "updated_at": "2020-01-02T00:00:01Z"}])
     landed(project.run("2020-02-03"))
     assert numbers(project, "2020-02-04") == [0, 1, 2, 3, 4, 5, 7, 9]
     assert len(project.versions("sources.s")) == 9
