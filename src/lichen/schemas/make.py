@@ -68,8 +68,10 @@ def _sources(words: str) -> dict[str, Any]:
         if name != "files":
             own["required"] = sorted({*own.get("required", ()), "connector"})
         definitions[name] = own
-    for name, property_ in definitions["Tls"]["properties"].items():
-        property_["description"] = meanings(words, "Connectors", "")[name]
+    shared = meanings(words, "Connectors", "")
+    for part in ("Tls", "PageSettings", "IncrementalSettings", "OauthSettings"):
+        for name, property_ in definitions[part]["properties"].items():
+            property_["description"] = shared[name]
     any_of = [{"$ref": f"#/definitions/{name}"} for name in OWN]
     return {"$schema": DRAFT, "title": "Source", "anyOf": any_of, "definitions": definitions}
 

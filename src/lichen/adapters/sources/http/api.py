@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from lichen.adapters.sources.http.call import Ask, Bounds, Caller, Refused
@@ -135,7 +136,7 @@ class Http:
         kept = self._looked.pop((since, at), None)
         if kept is not None:
             return kept
-        try:
+        with self.placed(at, nth):
             ask = self.walk.ask(since, at, self._guard)
             answer = self._caller.ask(Ask(ask.url, ask.posted, _validators(seen, ask)))
             if answer.body is None:
@@ -144,9 +145,27 @@ class Http:
                 return None
             page = self._shape.page(answer.body)
             following = self.walk.following(at, page, answer, self._guard)
-        except SourceError as error:
-            raise self._placed(error, f"{self._part}{self.walk.shown(at, nth)}") from error
         return Fetched(at, page, following, answer.etag, answer.modified, len(answer.body))
+
+    @contextmanager
+    def placed(self, at: Value | None, nth: int) -> Iterator[None]:
+        """Let an error say of which page it is, and which source reads it."""
+        try:
+            yield
+        except UnicodeError:
+            error = SourceError("what is to be sent is no text that can be")
+            raise self._of_page(error, at, nth) from None
+        except SourceError as error:
+            raise self._of_page(error, at, nth) from error
+
+    def _of_page(self, error: SourceError, at: Value | None, nth: int) -> SourceError:
+        said = f"{self._part}{self.walk.shown(at, nth)}: {error.what}"
+        where = self._outside.where
+        if isinstance(error, Refused):
+            return Refused(said, error.status, error.hint, where)
+        return SourceError(
+            said, where=where, allowed=error.allowed, given=error.given, hint=error.hint
+        )
 
     def _news(self, state: State) -> tuple[str, str] | None:
         """Return what is new since the value that was reached, as a digest and in words."""
@@ -181,15 +200,6 @@ class Http:
     def _keep(self, since: Value | None, fetched: Fetched) -> None:
         if sum(kept.size for kept in self._looked.values()) + fetched.size <= _KEPT:
             self._looked[since, fetched.at] = fetched
-
-    def _placed(self, error: SourceError, what: str) -> SourceError:
-        said = f"{what}: {error.what}"
-        where = self._outside.where
-        if isinstance(error, Refused):
-            return Refused(said, error.status, error.hint, where)
-        return SourceError(
-            said, where=where, allowed=error.allowed, given=error.given, hint=error.hint
-        )
 
     def _credentials(self, bounds: Bounds) -> Known | Token:
         settings, secret = self._settings, self._secret

@@ -41,10 +41,9 @@ class Reach(msgspec.Struct, frozen=True, omit_defaults=True):
     rest: Sum = Sum()
 
     def after(
-        self, records: Sequence[bytes], values: Sequence[Value | None], since: Value | None
+        self, places: Sequence[int], values: Sequence[Value | None], since: Value | None
     ) -> Reach:
-        """Return how far it came with the records of another page."""
-        places = list(map(place_of, records))
+        """Return how far it came with another page: its records by `place_of`, and their values."""
         rest, high, edge = self.rest, self.high, self.edge
         if not _beyond(values, since):
             old = [p for p, v in zip(places, values, strict=True) if not later(v, since)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -102,6 +103,8 @@ class Pages(Protocol):
 
     def values(self, page: Page) -> list[Value | None]: ...
 
+    def placed(self, at: Value | None, nth: int) -> AbstractContextManager[None]: ...
+
     def fetch(
         self, since: Value | None, at: Value | None, nth: int, seen: Seen | None = None
     ) -> Fetched | None: ...
@@ -157,7 +160,8 @@ class Everything:
         at, limits = self._pages.walk.first, Limits(_ROWS, _BYTES, _SECONDS)
         for nth in range(1, MOST_PAGES + 1):
             fetched = _fetched(self._pages, None, at, nth)
-            trail = trail.after(at, fetched.page)
+            with self._pages.placed(at, nth):
+                trail = trail.after(at, fetched.page)
             count = len(fetched.page.records)
             gathered.add(fetched, range(line + 1, line + count + 1))
             line += count
@@ -184,6 +188,7 @@ class News:
     def __init__(self, pages: Pages, part: str, state: State, until: str, limits: Limits) -> None:
         self._pages, self._part, self._state = pages, part, state
         self._until, self._limits = until, limits
+        self._beyond = 0  # the page that must be passed, for what came to be a step on
         self.ended = state.under is None and state.mark == until
 
     def __iter__(self) -> Iterator[Batch]:
@@ -193,13 +198,12 @@ class News:
         under = self._state.under or self._fresh()
         while True:
             try:
-                fetched, under = self._next(state, under)
+                fetched, places, under = self._next(state, under)
             except SourceError:
-                if not given and not gathered.records:
+                if under.nth <= self._beyond or not (given or gathered.records):
                     raise
                 break  # what came is kept; who goes on there is told again
-            page = fetched.page
-            gathered.add(fetched, list(map(place_of, page.records)))
+            gathered.add(fetched, places)
             if fetched.following is None:
                 self.ended = True
                 yield gathered.batch(self._done(state, under.reach).encoded())
@@ -217,28 +221,31 @@ class News:
     def _fresh(self) -> Under:
         return Under(self._until, self._pages.walk.first)
 
-    def _next(self, state: State, under: Under) -> tuple[Fetched, Under]:
-        """Fetch a page; returns it, and the pass as it stands after it."""
+    def _next(self, state: State, under: Under) -> tuple[Fetched, list[int], Under]:
+        """Fetch a page; returns it, its records' places, and the pass as it stands after it."""
         since = state.since if state.since is not None else self._pages.start
         try:
             fetched = _fetched(self._pages, since, under.at, under.nth)
         except Refused as error:
-            resumed = self._state.under is not None and under == self._state.under
+            resumed = not self._beyond and under == self._state.under and self._pages.walk.forgotten
             if not resumed or error.status not in _STALE:
                 raise
+            self._beyond = under.nth
             under = self._fresh()  # the server forgot where we were: from the first page again
             fetched = _fetched(self._pages, since, under.at, under.nth)
-        if under.nth > MOST_PAGES:
-            raise SourceError(f"there are more than {MOST_PAGES:,} pages")
         page = fetched.page
-        after = Under(
-            under.toward,
-            fetched.following,
-            under.nth + 1,
-            under.reach.after(page.records, self._pages.values(page), state.since),
-            under.trail.after(under.at, page),
-        )
-        return fetched, after
+        places = list(map(place_of, page.records))
+        with self._pages.placed(under.at, under.nth):
+            if under.nth > MOST_PAGES:
+                raise SourceError(f"there are more than {MOST_PAGES:,} pages")
+            after = Under(
+                under.toward,
+                fetched.following,
+                under.nth + 1,
+                under.reach.after(places, self._pages.values(page), state.since),
+                under.trail.after(under.at, page),
+            )
+        return fetched, places, after
 
     def _done(self, state: State, reach: Reach) -> State:
         since = state.since if reach.high is None else reach.high

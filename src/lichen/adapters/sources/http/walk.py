@@ -121,12 +121,18 @@ class Walk:
                 link = _fit(page.following if path else answer.link, "the link to the next page")
                 return None if link is None else self._unsigned(answer.url, str(link), guard)
 
+    @property
+    def forgotten(self) -> bool:
+        """Whether a place among the pages is the server's own word, which it may forget."""
+        return self._pages.by in ("cursor", "link")
+
     def shown(self, at: Value | None, nth: int) -> str:
         """Return how a page is called in an error; what a server made up is not repeated."""
         if not self._more:
             return ""
-        told = f", {self._named} {at}" if self._pages.by in _FIRST else ""
-        return f", page {nth}{told}"
+        if self._pages.by == "offset":
+            return f", offset {at}"
+        return f", page {at if self._pages.by == 'number' else nth}"
 
     def _signed(self, url: httpx.URL, guard: Guard) -> httpx.URL:
         if guard.at_home(url):
