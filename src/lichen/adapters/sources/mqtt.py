@@ -88,16 +88,13 @@ class Mqtt:
 
     def acknowledge(self, cursor: str) -> None:
         """Acknowledge what a cursor says was landed; returns once the broker has heard it."""
-        link, ids = self._link, decoded(cursor).ids
-        if link is None:
-            return  # the session sends it again, and the cursor tells
-        here = [id_ for id_ in ids if id_ in link.unanswered]
-        if not here:
-            return
+        link, landed = self._link, decoded(cursor)
+        if link is None or not landed.ids:
+            return  # what the broker has not heard of it sends again, and the cursor tells
         self._unheard = True
-        link.acknowledge(here)
+        link.acknowledge(landed.ids)
         self._unheard = False
-        if link.answered.issuperset(ids):
+        if not landed.less(link.answered).ids:
             self._note().heard(cursor)
 
     def close(self) -> None:
@@ -120,8 +117,7 @@ class Mqtt:
         found = decoded(cursor)
         if cursor is not None and self._note().has_heard(cursor):
             return Landed(found.count)
-        ids = {id_: mark for id_, mark in found.ids.items() if id_ not in link.answered}
-        return Landed(found.count, ids)
+        return found.less(link.answered)
 
     def giving(self, cursor: str) -> None:
         """Keep in mind up to where this connection's messages were given."""

@@ -82,7 +82,7 @@ class MqttReading:
             if new:
                 rows, size = rows + len(new), size + sum(len(m.payload) for m in new)
                 yield self._batch(new, landed)
-            if why is _Why.late or (why is not _Why.enough and not link.waiting()):
+            if why in (_Why.late, _Why.full) or (why is _Why.quiet and not link.waiting()):
                 break
         else:
             return
@@ -103,6 +103,8 @@ class MqttReading:
             now = time.monotonic()
             if (here := link.waiting()) != waiting:
                 waiting, since = here, now
+            if len(link.unanswered) >= room.most:
+                return _Why.full
             if waiting >= most:
                 return _Why.enough
             if len(link.unanswered) + waiting >= room.most or self._at_guess(link, waiting):
@@ -129,7 +131,7 @@ class MqttReading:
 
     def _settled(self, link: Link, landed: Landed) -> Iterator[Batch]:
         """Forget what the broker did not send again: it has heard of that."""
-        for id_ in landed.ids.keys() - link.unanswered:
+        for id_ in landed.ids.keys() - link.unanswered.keys():
             del landed.ids[id_]
         self._session.room.stalled = len(link.unanswered)
         if landed.encoded() != self._cursor:
@@ -158,23 +160,24 @@ class MqttReading:
 def _is_new(message: Message, link: Link, landed: Landed) -> bool:
     """Return whether a message was not landed before; it waits for its acknowledgement from now.
 
-    Only what the broker itself calls sent again can be a repetition: of what this connection
-    brought, or of what the cursor knows under the same id. An id with another message is in use
-    again, so the broker has heard of the earlier one.
+    Only what the broker itself calls sent again can be a repetition: of what the cursor knows
+    under this id and this connection has not met, or of what it brought itself.
     """
     id_ = message.id
     if not id_:
         return True
     mark = digest(message.topic, message.payload)
-    known = mark in (link.brought.get(id_), landed.ids.get(id_))
-    link.brought[id_] = mark
-    link.unanswered.add(id_)
-    link.answered.discard(id_)
-    if message.again and known:
-        landed.ids.setdefault(id_, mark)
+    known, here = landed.ids.get(id_, ()), link.unanswered.get(id_, ())
+    if message.again and known.count(mark) > here.count(mark):
+        link.unanswered[id_] = (*here, mark)
         return False
-    landed.ids.pop(id_, None)
-    landed.ids[id_] = mark
+    if message.again and link.firsts.get(id_) == mark:
+        return False  # an acknowledgement for each of the two could hit a later message
+    if not message.again:  # the id is free for another message: those not met here were heard of
+        known, link.firsts[id_] = here, mark
+        link.answered.pop(id_, None)
+    landed.ids[id_] = (*known, mark)
+    link.unanswered[id_] = (*here, mark)
     return True
 
 
