@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from lichen.adapters.sources.mqttcursor import Landed, Note, decoded
 from lichen.adapters.sources.mqttlink import Access, Link
-from lichen.adapters.sources.mqttreading import MqttReading, Room
+from lichen.adapters.sources.mqttreading import MqttReading, Room, Turn
 from lichen.adapters.sources.mqtttopics import filters
 from lichen.core.errors import LichenError, SourceError
 from lichen.core.secrets import refers
@@ -66,6 +66,7 @@ class Mqtt:
         self._unheard = False  # an acknowledgement did not get through
         self.quiet = _seconds("quiet", settings.quiet)
         self.text = settings.format == "text"
+        self.turn = Turn()
         self.room = Room(max(1, _window(settings) // 2))
         _expiry(settings)
         _check_address(settings)
@@ -82,9 +83,9 @@ class Mqtt:
         gone = f"the broker forgot the {count:,} messages that were acknowledged" if count else ""
         return Mark(until=secrets.token_hex(8), said="the broker is asked", gone=gone)
 
-    def read(self, cursor: str | None, mark: Mark, limits: Limits) -> MqttReading:  # noqa: ARG002
+    def read(self, cursor: str | None, mark: Mark, limits: Limits) -> MqttReading:
         """Read what the broker sends until it is quiet, or holds back for acknowledgements."""
-        return MqttReading(self, cursor, limits)
+        return MqttReading(self, cursor, mark, limits)
 
     def acknowledge(self, cursor: str) -> None:
         """Acknowledge what a cursor says was landed; returns once the broker has heard it."""
@@ -92,7 +93,7 @@ class Mqtt:
         if link is None or not landed.ids:
             return  # what the broker has not heard of it sends again, and the cursor tells
         self._unheard = True
-        link.acknowledge(landed.ids)
+        self.room.heard = link.acknowledge(landed.ids)
         self._unheard = False
         if not landed.less(link.answered).ids:
             self._note().heard(cursor)

@@ -6,6 +6,7 @@ asked for (the client's manual acknowledgement), so a broker sends again what no
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from collections import deque
@@ -102,12 +103,12 @@ class Link:
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_subscribe, client.on_unsubscribe = self._on_subscribe, self._on_unsubscribe
         client.on_message = self._on_message
-        # A ping is sent after as long without a word, and its answer is waited for as long.
-        keepalive = max(1, int(self.outside.timeout / 2))
+        keepalive = max(1, math.ceil(self.outside.timeout))
         try:
             client.connect(self.access.host, self.access.port, keepalive, **self._properties())
         except (OSError, ValueError) as error:
-            raise self.trouble(f"it cannot be reached: {_said(error)}", _hint(error)) from error
+            what = f"it cannot be reached: {_said(error)}"
+            raise self.trouble(what, _hint(error)) from error
         client.loop_start()
         refused, self.kept = self._reply("connect", "it does not answer our greeting")
         if refused:
@@ -173,8 +174,8 @@ class Link:
         if self.lost is not None:
             raise self.trouble(f"the connection was lost: {self.lost}", _LOST)
 
-    def acknowledge(self, landed: Mapping[int, Marks]) -> None:
-        """Acknowledge what was landed and came here; returns once the broker has heard it.
+    def acknowledge(self, landed: Mapping[int, Marks]) -> int:
+        """Acknowledge what was landed and came here; returns how much, once the broker heard it.
 
         Under one id a broker takes the first message to be meant, so none is passed over.
         """
@@ -186,12 +187,13 @@ class Link:
                 for _ in first:
                     self._client.ack(id_, 1)
         if not heard:
-            return
+            return 0
         self.heard()
         for id_, marks in heard.items():
             rest = self.unanswered.pop(id_)[len(marks) :]
             self.unanswered |= {id_: rest} if rest else {}
             self.answered[id_] = marks
+        return sum(map(len, heard.values()))
 
     def close(self) -> None:
         """Leave; the session stays with the broker."""
