@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from mqtt_world import Wire, known_password
+from mqtt_world import Wire
 from servers import Place
 
 from lichen.testing.source import StreamKit
@@ -14,9 +16,8 @@ class _OnMosquitto(StreamKit):
     more = ""
 
     @pytest.fixture
-    def ready(self, mqtt_topic: Place, monkeypatch: pytest.MonkeyPatch) -> Wire:
-        known_password(mqtt_topic, monkeypatch)
-        return Wire(mqtt_topic, more=self.more)
+    def ready(self, mqtt_topic: Place, tmp_path: Path) -> Wire:
+        return Wire(mqtt_topic, tmp_path, more=self.more)
 
 
 class TestVersion5(_OnMosquitto):

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
-import pytest
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from servers import Place
 
 from lichen.testing.project import SmallProject
 from lichen.testing.source import record
-
-VARIABLE = "LICHEN_TEST_MQTT"  # the environment variable that holds the password
 
 
 @contextmanager
@@ -45,22 +43,29 @@ def publish(place: Place, messages: Sequence[tuple[str, bytes]], **options: Any)
 
 @dataclass
 class Wire:
-    """Messages below a topic of the test's own, as the conformance kit writes and reads them."""
+    """Messages below a topic of the test's own, as the conformance kit writes and reads them.
+
+    The password lies in a file of `folder`, so that processes which are killed find it too.
+    """
 
     place: Place
+    folder: Path
     more: str = ""
-    keyed: bool = False
-    connector: str = "mqtt"
-    replays: bool = False
     port: int | None = None
     quiet: str = "0.2 s"
+    keyed: bool = False
+    replays: bool = False
+    connector: str = "mqtt"
 
     @property
     def settings(self) -> str:
+        password = self.folder / "password"
+        if not password.exists():
+            password.write_text(self.place.password)
         return (
             f"broker: {self.place.host}\nport: {self.port or self.place.port}\n"
             f"topics: {self.place.name}/#\nclient: {self.place.name}\nquiet: {self.quiet}\n"
-            f"user: {self.place.user}\npassword: env:{VARIABLE}\n{self.more}"
+            f"user: {self.place.user}\npassword: file:{password}\n{self.more}"
         )
 
     def put(self, numbers: Sequence[int]) -> None:
@@ -75,14 +80,32 @@ class Wire:
         return False
 
 
-def known_password(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put the password where sources look for it."""
-    monkeypatch.setenv(VARIABLE, place.password)
-
-
-def project(wire: Wire, root: Path, columns: dict[str, str] | None = None) -> SmallProject:
-    """A project whose source `s` reads a wire."""
+def project(wire: Wire, root: Path, columns: Mapping[str, str] | None = None) -> SmallProject:
+    """Return a project whose source `s` reads a wire."""
     made = SmallProject(root)
     made.write("sources/s.yml", f"connector: mqtt\n{wire.settings}")
     made.contract("sources/s", columns or {"n": "bigint", "name": "varchar"})
     return made
+
+
+def stored(made: SmallProject) -> list[int]:
+    """Return the numbers of all stored rows, in order; one that landed twice is there twice."""
+    return sorted(row["n"] for row in made.versions("sources.s"))
+
+
+def left(wire: Wire) -> list[bytes]:
+    """Return what the broker still has for the session; it is acknowledged by that."""
+    found: list[bytes] = []
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=wire.place.name,
+        protocol=MQTTProtocolVersion.MQTTv5,
+    )
+    client.username_pw_set(wire.place.user, wire.place.password)
+    client.on_message = lambda _, __, message: found.append(bytes(message.payload))
+    client.connect(wire.place.host, wire.place.port, clean_start=False)
+    client.loop_start()
+    time.sleep(0.5)
+    client.disconnect()
+    client.loop_stop()
+    return found

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 from lichen.adapters.sources.mqttcursor import Landed, Note, decoded
 from lichen.adapters.sources.mqttlink import Access, Link
-from lichen.adapters.sources.mqttreading import MqttReading, Room
+from lichen.adapters.sources.mqttreading import MqttReading, Room, Turn
 from lichen.adapters.sources.mqtttopics import filters
 from lichen.core.errors import LichenError, SourceError
 from lichen.core.secrets import refers
@@ -66,6 +66,7 @@ class Mqtt:
         self._unheard = False  # an acknowledgement did not get through
         self.quiet = _seconds("quiet", settings.quiet)
         self.text = settings.format == "text"
+        self.turn = Turn()
         self.room = Room(max(1, _window(settings) // 2))
         _expiry(settings)
         _check_address(settings)
@@ -82,22 +83,19 @@ class Mqtt:
         gone = f"the broker forgot the {count:,} messages that were acknowledged" if count else ""
         return Mark(until=secrets.token_hex(8), said="the broker is asked", gone=gone)
 
-    def read(self, cursor: str | None, mark: Mark, limits: Limits) -> MqttReading:  # noqa: ARG002
+    def read(self, cursor: str | None, mark: Mark, limits: Limits) -> MqttReading:
         """Read what the broker sends until it is quiet, or holds back for acknowledgements."""
-        return MqttReading(self, cursor, limits)
+        return MqttReading(self, cursor, mark, limits)
 
     def acknowledge(self, cursor: str) -> None:
         """Acknowledge what a cursor says was landed; returns once the broker has heard it."""
-        link, ids = self._link, decoded(cursor).ids
-        if link is None:
-            return  # the session sends it again, and the cursor tells
-        here = [id_ for id_ in ids if id_ in link.unanswered]
-        if not here:
-            return
+        link, landed = self._link, decoded(cursor)
+        if link is None or not landed.ids:
+            return  # what the broker has not heard of it sends again, and the cursor tells
         self._unheard = True
-        link.acknowledge(here)
+        self.room.heard = link.acknowledge(landed.ids)
         self._unheard = False
-        if link.answered.issuperset(ids):
+        if not landed.less(link.answered).ids:
             self._note().heard(cursor)
 
     def close(self) -> None:
@@ -120,8 +118,7 @@ class Mqtt:
         found = decoded(cursor)
         if cursor is not None and self._note().has_heard(cursor):
             return Landed(found.count)
-        ids = {id_: mark for id_, mark in found.ids.items() if id_ not in link.answered}
-        return Landed(found.count, ids)
+        return found.less(link.answered)
 
     def giving(self, cursor: str) -> None:
         """Keep in mind up to where this connection's messages were given."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 import struct
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,35 +25,56 @@ class _Cursor(msgspec.Struct, frozen=True):
     digests: str = ""
 
 
+Marks = tuple[int, ...]  # digests of messages that came under one id, in their order
+
+
 @dataclass
 class Landed:
     """How many messages were taken, and those that the broker may not know to be safe.
 
-    `ids` are packet ids, each with a digest of its message, in the order in which they came.
+    `ids` are packet ids with the digests of their messages: most often one, but there are brokers
+    that use an id again before it is acknowledged.
     """
 
     count: int = 0
-    ids: dict[int, int] = field(default_factory=dict)
+    ids: dict[int, Marks] = field(default_factory=dict)
 
     def encoded(self) -> str:
         """Return the cursor."""
-        digests = struct.pack(f"<{len(self.ids)}I", *self.ids.values())
-        text = binascii.b2a_base64(digests, newline=False).decode()
-        return msgspec.json.encode(_Cursor(self.count, _runs(self.ids), text)).decode()
+        digests = [mark for marks in self.ids.values() for mark in marks]
+        packed = struct.pack(f"<{len(digests)}I", *digests)
+        text = binascii.b2a_base64(packed, newline=False).decode()
+        ids = [id_ for id_, marks in self.ids.items() for _ in marks]
+        return msgspec.json.encode(_Cursor(self.count, _runs(ids), text)).decode()
+
+    def less(self, heard: Mapping[int, Marks]) -> Landed:
+        """Return this without what the broker has heard of.
+
+        >>> Landed(3, {1: (7,), 2: (8, 9)}).less({1: (7,), 2: (8,), 5: (1,)})
+        Landed(count=3, ids={2: (9,)})
+        """
+        ids = dict(self.ids)
+        for id_ in heard.keys() & ids.keys():
+            rest = tuple(mark for mark in ids.pop(id_) if mark not in heard[id_])
+            ids |= {id_: rest} if rest else {}
+        return Landed(self.count, ids)
 
 
 def decoded(cursor: str | None) -> Landed:
     """Return what a cursor says.
 
-    >>> decoded(Landed(3, {7: 1, 8: 2, 3: 9}).encoded())
-    Landed(count=3, ids={7: 1, 8: 2, 3: 9})
+    >>> decoded(Landed(3, {7: (1,), 8: (2, 2), 3: (9,)}).encoded())
+    Landed(count=3, ids={7: (1,), 8: (2, 2), 3: (9,)})
     """
     if cursor is None:
         return Landed()
     found = msgspec.json.decode(cursor, type=_Cursor)
-    ids = [first + n for first, many in found.unheard for n in range(many)]
-    digests = struct.unpack(f"<{len(ids)}I", binascii.a2b_base64(found.digests))
-    return Landed(found.count, dict(zip(ids, digests, strict=True)))
+    each = [first + n for first, many in found.unheard for n in range(many)]
+    digests = struct.unpack(f"<{len(each)}I", binascii.a2b_base64(found.digests))
+    ids: dict[int, Marks] = {}
+    for id_, mark in zip(each, digests, strict=True):
+        ids[id_] = (*ids.get(id_, ()), mark)
+    return Landed(found.count, ids)
 
 
 def digest(topic: str, payload: bytes) -> int:

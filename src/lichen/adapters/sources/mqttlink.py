@@ -6,14 +6,17 @@ asked for (the client's manual acknowledgement), so a broker sends again what no
 
 from __future__ import annotations
 
+import math
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lichen.adapters.sources.mqttcursor import Marks
 from lichen.core.errors import LichenError, SourceError
 from lichen.core.extras import needed
 from lichen.ports.source import Outside, Tls
@@ -59,17 +62,17 @@ class Access:
 class Link:
     """A connection that is up, or was: `lost` says why it no longer is.
 
-    `kept` says whether the broker had kept our session. `unanswered` are the ids that were taken
-    from here and wait for their acknowledgement, `answered` those that the broker was told of,
-    `brought` the digest of the last message under each id.
+    `kept` says whether the broker had kept our session. `unanswered` are the messages that were
+    taken from here and wait for their acknowledgement, `answered` the last that the broker has
+    heard of, and `firsts` the last that it sent for the first time, each by packet id.
     """
 
     access: Access
     outside: Outside
     kept: bool = False
-    unanswered: set[int] = field(default_factory=set)
-    answered: set[int] = field(default_factory=set)
-    brought: dict[int, int] = field(default_factory=dict)
+    unanswered: dict[int, Marks] = field(default_factory=dict)
+    answered: dict[int, Marks] = field(default_factory=dict)
+    firsts: dict[int, int] = field(default_factory=dict)
     lost: str | None = None
     _came: deque[Message] = field(default_factory=deque)
     _bytes_in: int = 0  # written by the client's thread alone
@@ -100,12 +103,12 @@ class Link:
         client.on_connect, client.on_disconnect = self._on_connect, self._on_disconnect
         client.on_subscribe, client.on_unsubscribe = self._on_subscribe, self._on_unsubscribe
         client.on_message = self._on_message
-        # A ping is sent after as long without a word, and its answer is waited for as long.
-        keepalive = max(1, int(self.outside.timeout / 2))
+        keepalive = max(1, math.ceil(self.outside.timeout))
         try:
             client.connect(self.access.host, self.access.port, keepalive, **self._properties())
         except (OSError, ValueError) as error:
-            raise self.trouble(f"it cannot be reached: {_said(error)}", _hint(error)) from error
+            what = f"it cannot be reached: {_said(error)}"
+            raise self.trouble(what, _hint(error)) from error
         client.loop_start()
         refused, self.kept = self._reply("connect", "it does not answer our greeting")
         if refused:
@@ -171,13 +174,26 @@ class Link:
         if self.lost is not None:
             raise self.trouble(f"the connection was lost: {self.lost}", _LOST)
 
-    def acknowledge(self, ids: Sequence[int]) -> None:
-        """Acknowledge, and wait until the broker has heard it; raises SourceError."""
-        for id_ in ids:
-            self._client.ack(id_, 1)
+    def acknowledge(self, landed: Mapping[int, Marks]) -> int:
+        """Acknowledge what was landed and came here; returns how much, once the broker heard it.
+
+        Under one id a broker takes the first message to be meant, so none is passed over.
+        """
+        heard: dict[int, Marks] = {}
+        for id_, marks in landed.items():
+            here = self.unanswered.get(id_, ())
+            if first := tuple(takewhile(marks.__contains__, here)):
+                heard[id_] = first
+                for _ in first:
+                    self._client.ack(id_, 1)
+        if not heard:
+            return 0
         self.heard()
-        self.unanswered.difference_update(ids)
-        self.answered.update(ids)
+        for id_, marks in heard.items():
+            rest = self.unanswered.pop(id_)[len(marks) :]
+            self.unanswered |= {id_: rest} if rest else {}
+            self.answered[id_] = marks
+        return sum(map(len, heard.values()))
 
     def close(self) -> None:
         """Leave; the session stays with the broker."""

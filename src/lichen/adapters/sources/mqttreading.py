@@ -12,9 +12,14 @@ from arro3.core import Array, DataType, Table
 
 from lichen.adapters.sources.mqttcursor import Landed, digest
 from lichen.adapters.sources.mqttlink import TICK, Link, Message
+from lichen.core.steps import Mark
 from lichen.ports.source import Batch, Limits
 
 _BATCH = 10_000  # messages
+_LITTLE = (
+    4  # a part of what was acknowledged before: so much less comes where nothing was held back
+)
+_TURNS = 10  # how often the seconds of one landing a run follows what never pauses
 
 
 @dataclass
@@ -28,12 +33,25 @@ class Room:
     most: int
     guess: int | None = None
     stalled: int = 0
+    heard: int = 0  # how many were acknowledged since the last reading
+
+
+@dataclass
+class Turn:
+    """What one mark asks for: all that is there, though it be a river that never ends.
+
+    `until` is the moment by which its readings have ended at the latest.
+    """
+
+    mark: str = ""
+    until: float = 0.0
 
 
 class _Session(Protocol):
     quiet: float
     text: bool
     room: Room
+    turn: Turn
 
     @property
     def unheard(self) -> bool: ...
@@ -49,52 +67,60 @@ class _Why(Enum):
     full = auto()  # the broker waits for acknowledgements
     late = auto()
     quiet = auto()
+    caught_up = auto()  # what comes is new, and little against what was there before
 
 
 class MqttReading:
     """What comes until the broker is quiet or holds back, or the limits are reached.
 
-    It has ended once nothing comes at all: as long as something did, the broker may hold more back
-    until that is acknowledged.
+    It has ended once nothing comes at all, or not much after much was acknowledged: as long as
+    that is not so, the broker may hold more back.
     """
 
     whole: tuple[str, ...] = ()
     ended = False
 
-    def __init__(self, session: _Session, cursor: str | None, limits: Limits) -> None:
+    def __init__(self, session: _Session, cursor: str | None, mark: Mark, limits: Limits) -> None:
         """Begin after a cursor; nothing is asked of the broker yet."""
         self._session, self._cursor, self._limits = session, cursor, limits
-        self._until = 0.0
+        self._began, self._before, self._came = 0.0, session.room.heard, 0
+        if session.turn.mark != mark.until:
+            session.turn = Turn(mark.until, time.monotonic() + _TURNS * limits.seconds)
+            self._before = 0
 
     def __iter__(self) -> Iterator[Batch]:
         link, room, limits = self._session.linked(self._cursor), self._session.room, self._limits
         landed = self._session.landed(link, self._cursor)
         if room.stalled and link.waiting():  # this came as soon as there was room for it
             room.guess = room.stalled
-        room.stalled, rows, size, came = 0, 0, 0, False
-        self._until = time.monotonic() + limits.seconds
+        room.stalled = room.heard = rows = size = 0
+        self._began = time.monotonic()
         while rows < limits.rows and size < limits.bytes:
-            most = min(_BATCH, limits.rows - rows)
-            why = self._awaited(link, most, rows)
-            taken = link.take(most, limits.bytes - size)
+            why = self._awaited(link, min(_BATCH, limits.rows - rows))
+            taken = link.take(min(_BATCH, limits.rows - rows), limits.bytes - size)
             new = [message for message in taken if _is_new(message, link, landed)]
-            came = came or bool(taken)
+            self._came += len(taken)
             if new:
                 rows, size = rows + len(new), size + sum(len(m.payload) for m in new)
                 yield self._batch(new, landed)
-            if why is _Why.late or (why is not _Why.enough and not link.waiting()):
+            if why in (_Why.late, _Why.full) or (why is not _Why.enough and not link.waiting()):
                 break
         else:
-            return
-        if why is _Why.quiet:
-            # What comes again and again cannot be acknowledged: enough of that for this time.
-            self.ended = not came or (self._session.unheard and not rows)
+            why = _Why.full
+        # What comes again and again cannot be acknowledged: enough of that for this time.
+        stuck = self._session.unheard and not rows
+        self.ended = (
+            why is _Why.caught_up
+            or (why is _Why.quiet and (not self._came or stuck))
+            or time.monotonic() > self._session.turn.until
+        )
+        if why in (_Why.quiet, _Why.caught_up):
             yield from self._settled(link, landed)
 
     def close(self) -> None:
         """Do nothing: the connection stays, so that what was read can be acknowledged."""
 
-    def _awaited(self, link: Link, most: int, rows: int) -> _Why:
+    def _awaited(self, link: Link, most: int) -> _Why:
         """Wait until there is enough to take, or no reason to wait on."""
         quiet, room = self._session.quiet, self._session.room
         waiting, since = link.waiting(), time.monotonic()
@@ -103,16 +129,22 @@ class MqttReading:
             now = time.monotonic()
             if (here := link.waiting()) != waiting:
                 waiting, since = here, now
+            if len(link.unanswered) >= room.most:
+                return _Why.full
             if waiting >= most:
                 return _Why.enough
             if len(link.unanswered) + waiting >= room.most or self._at_guess(link, waiting):
                 return _Why.full
-            if now >= self._until and (waiting or rows):
+            came = self._came + waiting
+            if now - self._began >= self._limits.seconds and came:
                 return _Why.late
-            if now - since >= quiet:
+            little = came * _LITTLE < self._before
+            if now - since >= quiet or (little and now - self._began >= quiet):
                 link.heard()  # silence is an answer only from a broker that answers
                 if link.waiting() == waiting:
                     return _Why.quiet
+                if little:
+                    return _Why.caught_up
             time.sleep(TICK)
 
     def _at_guess(self, link: Link, waiting: int) -> bool:
@@ -129,7 +161,7 @@ class MqttReading:
 
     def _settled(self, link: Link, landed: Landed) -> Iterator[Batch]:
         """Forget what the broker did not send again: it has heard of that."""
-        for id_ in landed.ids.keys() - link.unanswered:
+        for id_ in landed.ids.keys() - link.unanswered.keys():
             del landed.ids[id_]
         self._session.room.stalled = len(link.unanswered)
         if landed.encoded() != self._cursor:
@@ -158,23 +190,24 @@ class MqttReading:
 def _is_new(message: Message, link: Link, landed: Landed) -> bool:
     """Return whether a message was not landed before; it waits for its acknowledgement from now.
 
-    Only what the broker itself calls sent again can be a repetition: of what this connection
-    brought, or of what the cursor knows under the same id. An id with another message is in use
-    again, so the broker has heard of the earlier one.
+    Only what the broker itself calls sent again can be a repetition: of what the cursor knows
+    under this id and this connection has not met, or of what it brought itself.
     """
     id_ = message.id
     if not id_:
         return True
     mark = digest(message.topic, message.payload)
-    known = mark in (link.brought.get(id_), landed.ids.get(id_))
-    link.brought[id_] = mark
-    link.unanswered.add(id_)
-    link.answered.discard(id_)
-    if message.again and known:
-        landed.ids.setdefault(id_, mark)
+    known, here = landed.ids.get(id_, ()), link.unanswered.get(id_, ())
+    if message.again and known.count(mark) > here.count(mark):
+        link.unanswered[id_] = (*here, mark)
         return False
-    landed.ids.pop(id_, None)
-    landed.ids[id_] = mark
+    if message.again and link.firsts.get(id_) == mark:
+        return False  # an acknowledgement for each of the two could hit a later message
+    if not message.again:  # the id is free for another message: those not met here were heard of
+        known, link.firsts[id_] = here, mark
+        link.answered.pop(id_, None)
+    landed.ids[id_] = (*known, mark)
+    link.unanswered[id_] = (*here, mark)
     return True
 
 
