@@ -76,7 +76,8 @@ class Follower:
         if event.type == log.ROTATE:
             self._decoders = {}
             if event.file != self.place.file:
-                self.place = msgspec.structs.replace(self.place, file=event.file, position=4)
+                new = {"file": event.file, "position": 4, "born": 0}
+                self.place = msgspec.structs.replace(self.place, **new)
         elif event.type in log.GROUPS:
             self._rows_told = False
             self.place = msgspec.structs.replace(self.place, file=event.file, position=event.begin)

@@ -21,6 +21,7 @@ _WHOLE = {  # type, struct signed, struct unsigned
 }  # fmt: skip
 _DIGITS = (0, 1, 1, 2, 2, 3, 3, 4, 4, 4)  # bytes of so many digits
 _LISTED = re.compile(r"'((?:[^'\\]|''|\\.)*)'")
+_ESCAPED = re.compile(r"''|\\(.)", re.DOTALL)
 _WIDTH = re.compile(r"\((\d+)")
 # What of the server's types may stand in the log under which codes.
 _CODES: Mapping[str, Sequence[int]] = {
@@ -248,7 +249,7 @@ def _finish(column: Column, length: int, tables: Mapping[str, str]) -> Callable[
 
 
 def _listed(column: Column, code: int, size: int) -> Decoder:
-    names = [found.replace("''", "'") for found in _LISTED.findall(column.full)]
+    names = [_ESCAPED.sub(_plain, found) for found in _LISTED.findall(column.full)]
 
     def one(data: bytes, at: int) -> tuple[Any, int]:
         value = int.from_bytes(data[at : at + size], "little")
@@ -259,3 +260,7 @@ def _listed(column: Column, code: int, size: int) -> Decoder:
         return ",".join(n for i, n in enumerate(names) if value >> i & 1), at + size
 
     return one if code == 247 else several
+
+
+def _plain(found: re.Match[str]) -> str:
+    return {None: "'", "n": "\n", "r": "\r", "0": "\0"}.get(found[1], found[1])

@@ -68,20 +68,21 @@ def _chunks(session: Session) -> Iterator[tuple[bytes, list[int]]]:
     read = session.connection._rfile.read1
     data, starts, at, ended = bytearray(), list[int](), 0, False
     while not ended:
-        came = read(1 << 18)
-        if not came:
-            raise ConnectionResetError("the connection was lost while rows were read")
-        data += came
         at, ended = _rows(data, at, starts)
-        long, after = _long(data, at) if not ended else (None, at)
+        long, after = _long(data, at)
         if starts and (ended or long is not None or at >= CHUNK):
             yield bytes(data[:at]), starts
-        elif long is None:
-            continue
+            starts = []
         if long is not None:
             yield long, [0]
-        del data[:after]
-        starts, at = [], 0
+        if not starts:
+            del data[:after]
+            at = 0
+        if long is None and not ended:
+            came = read(1 << 18)
+            if not came:
+                raise ConnectionResetError("the connection was lost while rows were read")
+            data += came
     session.connection._result = None
 
 

@@ -177,6 +177,7 @@ class IncrementalReading:
                 came += table.num_rows
                 last = table.slice(table.num_rows - 1, 1)
                 fresh = self._fresh(table, item, keys) if came == table.num_rows else table
+                fresh = fresh if fresh.num_rows else nothing(relation)
                 place = _Place(
                     self._identity,
                     str(_text(last, item)),
