@@ -13,6 +13,7 @@ OWN = {
     "files": "lichen.adapters.sources.files:Files",
     "logs": "lichen.adapters.sources.logs:Logs",
     "kinesis": "lichen.adapters.sources.kinesis:Kinesis",
+    "mongodb": "lichen.adapters.sources.mongodb:Mongodb",
 }
 
 
