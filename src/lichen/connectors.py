@@ -18,6 +18,7 @@ OWN = {
     "kafka": "lichen.adapters.sources.kafka:Kafka",
     "kinesis": "lichen.adapters.sources.kinesis:Kinesis",
     "mqtt": "lichen.adapters.sources.mqtt:Mqtt",
+    "mongodb": "lichen.adapters.sources.mongodb:Mongodb",
 }
 
 

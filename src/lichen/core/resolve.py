@@ -32,6 +32,7 @@ def resolve(
         table.set("db", None)
         table.set("this", exp.to_identifier(id_, quoted=True))
         table.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
+    _read_fields(tree, schema)
     _refuse_unknown(tree, path, schema)
     known = {t.name: dict.fromkeys(schema[t.name], "unknown") for t in tables_in(tree)}
     try:
@@ -69,6 +70,23 @@ def line_in(tree: exp.Expr) -> int:
         if line := node.meta.get("line"):
             return int(line)
     return 0
+
+
+def _read_fields(tree: exp.Select, schema: Schema) -> None:
+    """Tell a field of a column from a column of a relation: both are written `a.b`."""
+    sources = (exp.Table, exp.Subquery, exp.CTE, exp.Unnest, exp.Lateral)
+    aliases = {found.alias_or_name.lower() for found in tree.find_all(*sources)}
+    columns = {c.lower() for table in tables_in(tree) for c in schema[table.name]}
+    columns |= {found.alias.lower() for found in tree.find_all(exp.Alias)}
+    for column in list(tree.find_all(exp.Column)):
+        parts = column.parts
+        of_a_relation = parts[0].name.lower() in aliases
+        own = 2 if of_a_relation else 1
+        if len(parts) == own or not (of_a_relation or parts[0].name.lower() in columns):
+            continue
+        root = exp.Column(this=parts[own - 1], table=parts[0] if of_a_relation else None)
+        root.meta.update(column.meta)
+        column.replace(exp.Dot.build([root, *parts[own:]]))
 
 
 def _refuse_unknown(tree: exp.Select, path: Path, schema: Schema) -> None:

@@ -31,6 +31,17 @@ MOMENT = "TIMESTAMP WITH TIME ZONE"
         ("logicalType: timestamp, physicalType: timestamp", MOMENT),
         ("physicalType: varchar(18)", "VARCHAR"),
         ("physicalType: 'double[]'", "DOUBLE[]"),
+        (
+            "logicalType: object, properties: [{name: a, logicalType: integer}, "
+            "{name: Order no, logicalType: array, items: {logicalType: object, properties: "
+            "[{name: b, logicalType: date}]}}]",
+            'STRUCT("a" BIGINT, "Order no" STRUCT("b" DATE)[])',
+        ),
+        (
+            "physicalType: 'struct(a int, \"B\" struct(c timestamp)[])'",
+            f'STRUCT("a" INTEGER, "B" STRUCT("c" {MOMENT})[])',
+        ),
+        ("logicalType: object, physicalType: json, properties: [{name: a}]", "VARCHAR"),
         # Another system's spelling gives way to the logical type.
         ("logicalType: integer, physicalType: 'NUMBER(38,0)'", "BIGINT"),
         ("logicalType: string, physicalType: 'VARCHAR2(9)'", "VARCHAR"),
@@ -48,6 +59,16 @@ def test_a_type(of_column: Callable[..., Contract], keys: str, expected: str) ->
         ("logicalType: time", "the type 'time' cannot be stored"),
         ("logicalType: integer, logicalTypeOptions: {format: u64}", "the type 'integer u64'"),
         ("physicalType: ubigint", "the type 'ubigint' cannot be stored"),
+        ("physicalType: 'struct(a ubigint)'", "the type 'UBIGINT' cannot be stored"),
+        (
+            "logicalType: object, properties: [{name: a, logicalType: time}]",
+            "the type 'time' cannot be stored",
+        ),
+        (
+            "logicalType: object, properties: [{name: a, logicalType: date}, "
+            "{name: A, logicalType: date}]",
+            "the field 'A' stands twice",
+        ),
         ("required: true", "the column 'c' has no type"),
         ("logicalType: date, logicalTypeOptions: {format: dd.MM.yyyy}", "'dd.MM.yyyy' cannot be"),
         (

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from sqlglot import exp
 
 from lichen.core.contract.breaks import RAW, lit_text
+from lichen.core.contract.fit import fit, same
 from lichen.core.contract.spec import Contract, Property
-from lichen.core.contract.types import INTEGERS
 from lichen.core.sql import col
 
 _IN = "_in"
@@ -35,7 +35,9 @@ def impose(
     has = {p.name: given.get(p.name.lower(), "VARCHAR") for p in contract.columns}
     values = {p.name: _cast(p, has[p.name]) for p in contract.columns}
     outputs = [_as(values[p.name], p.name) for p in contract.columns]
-    texts = {p.name: _given(p, has[p.name]) for p in contract.columns if has[p.name] != p.type}
+    texts = {
+        p.name: _given(p, has[p.name]) for p in contract.columns if not same(has[p.name], p.type)
+    }
     lost = [
         exp.and_(exp.not_(text.copy().is_(exp.null())), values[name].copy().is_(exp.null()))
         for name, text in texts.items()
@@ -47,15 +49,7 @@ def impose(
 
 
 def _cast(column: Property, has: str) -> exp.Expr:
-    value = _given(column, has)
-    if has == column.type:
-        return value
-    cast = exp.TryCast(this=value, to=exp.DataType.build(column.type, dialect="duckdb"), safe=True)
-    if column.type not in INTEGERS or has in INTEGERS:
-        return cast
-    number = exp.TryCast(this=value.copy(), to=exp.DataType.build("double"), safe=True)
-    whole = number.copy().eq(exp.Floor(this=number))
-    return exp.case().when(whole, cast)
+    return fit(_given(column, has), column.type, has)
 
 
 def _given(column: Property, has: str) -> exp.Expr:

@@ -42,9 +42,17 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import msgspec
 from sqlglot import exp
 
-from lichen.core.contract.document import Column, Document, Options, Relationship, SchemaObject
+from lichen.core.contract.document import (
+    Column,
+    Document,
+    Item,
+    Options,
+    Relationship,
+    SchemaObject,
+)
 from lichen.core.contract.place import MISSING, SEVERITY, OwnKeys, Place, own_keys
 from lichen.core.contract.quality import (
     About,
@@ -303,6 +311,19 @@ def _unjudged(table: SchemaObject, place: Place) -> Iterator[str]:
         for name in _IGNORED_OPTIONS:
             if options is not None and getattr(options, name) is not None:
                 yield f"{place.at(f'{prefix}.logicalTypeOptions').where}: the option {name}"
+        if isinstance(owner, Column):
+            for field in _fields_that_promise(owner):
+                yield f"{place.at(prefix).where}: what its field {field} promises besides its type"
+
+
+def _fields_that_promise(item: Item) -> Iterator[str]:
+    """Yield the fields within a column of which more is said than their type."""
+    for field in [*item.properties, *([item.items] if item.items else [])]:
+        options = field.logical_type_options
+        ranges = options and msgspec.structs.replace(options, format=None) != Options()
+        if field.required or field.unique or field.quality or field.relationships or ranges:
+            yield field.name or "of the items"
+        yield from _fields_that_promise(field)
 
 
 def _owners(table: SchemaObject) -> Iterator[tuple[SchemaObject | Column, str]]:

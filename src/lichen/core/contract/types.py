@@ -7,6 +7,9 @@ is UTC. Lengths of texts are dropped: `logicalTypeOptions.maxLength` promises on
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cache
+
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
@@ -55,6 +58,8 @@ def type_of(item: Item, where: Where) -> str:
         )
     if item.logical_type == "array":
         return f"{type_of(item.items, where)}[]" if item.items else "VARCHAR"
+    if item.logical_type == "object" and item.properties:
+        return _struct(item, where)
     if item.logical_type == "time" or options.format in ("i128", "u64", "u128"):
         raise _refused(f"{item.logical_type} {options.format or ''}".strip(), where)
     return _FORMATS.get(options.format or "", _LOGICAL[item.logical_type])
@@ -80,6 +85,12 @@ def storable(text: str, column: str, where: Where) -> str:
 _OTHERS = ("varchar", "boolean", "date", "timestamptz", "blob")
 
 
+@cache
+def kind_of(type_: str) -> exp.DataType:
+    """Return a type's tree; it is shared, so copy it before it gets into another."""
+    return exp.DataType.build(type_, dialect=DIALECT)
+
+
 def is_number(type_: str) -> bool:
     """Return whether a type is numeric.
 
@@ -87,6 +98,20 @@ def is_number(type_: str) -> bool:
     (True, False)
     """
     return type_ in NUMBERS or type_.startswith("DECIMAL")
+
+
+def _struct(item: Item, where: Where) -> str:
+    seen: set[str] = set()
+    for field in item.properties:
+        if field.name.lower() in seen:
+            raise TableError(f"the field {field.name!r} stands twice in one object", where=where)
+        seen.add(field.name.lower())
+    return _spelled_struct([(field.name, type_of(field, where)) for field in item.properties])
+
+
+def _spelled_struct(fields: Iterable[tuple[str, str]]) -> str:
+    told = (f"{exp.to_identifier(n, quoted=True).sql(DIALECT)} {type_}" for n, type_ in fields)
+    return f"STRUCT({', '.join(told)})"
 
 
 def _physical(text: str, where: Where) -> str | None:
@@ -101,6 +126,10 @@ def _physical(text: str, where: Where) -> str | None:
     if kind in ("LIST", "ARRAY") and tree.expressions:
         inner = _physical(tree.expressions[0].sql(DIALECT), where)
         return f"{inner}[]" if inner else None
+    if kind == "STRUCT" and tree.expressions:
+        fields = [(f.name, _physical(f.args["kind"].sql(DIALECT), where)) for f in tree.expressions]
+        known = [(name, type_) for name, type_ in fields if type_ is not None]
+        return _spelled_struct(known) if len(known) == len(fields) else None
     if kind in ("TIME", "TIMETZ", "UBIGINT", "INT128", "UINT128", "INTERVAL"):
         raise _refused(text, where)
     return _PHYSICAL.get(kind)
