@@ -128,6 +128,11 @@ def _bytes(data: bytes) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(data)
 
 
+def _zst(path: Path) -> None:
+    zstandard = pytest.importorskip("zstandard", reason="zstandard is not installed")
+    path.write_bytes(zstandard.compress(_lines()))
+
+
 def _lines() -> bytes:
     return "\n\n".join(json.dumps(row) for row in _json_rows()).encode()
 
@@ -140,7 +145,7 @@ def _nested() -> bytes:
 def run(project: SmallProject, now: str) -> Result:
     """Run, and return what came of the one landing."""
     (result,) = [e.result for e in project.run(now) if isinstance(e.step, Land)]
-    print(result)  # noqa: T201 - shown where a test fails
+    assert result is not None
     return result
 
 
@@ -154,6 +159,7 @@ CASES: dict[str, Case] = {
     "records": ("a.json", "records: found.items", _bytes(_nested()), [1, 2]),
     "ndjson": ("a.ndjson", "", _bytes(_lines()), [1, 3]),
     "jsonl.gz": ("a.jsonl.gz", "", _bytes(gzip.compress(_lines())), [1, 3]),
+    "ndjson.zst": ("a.ndjson.zst", "", _zst, [1, 3]),
     "format": ("a.log", "format: ndjson", _bytes(_lines()), [1, 3]),
     "parquet": ("a.parquet", "", _parquet, [1, 2]),
     "naive": ("a.parquet", "", lambda path: _parquet(path, "timestamp"), [1, 2]),

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
 from lichen.core.errors import Where
 from lichen.core.steps import Mark, Seen
-from lichen.ports.engine import Engine, Records
+
+if TYPE_CHECKING:  # it speaks of SQL, and plans are made without its parser
+    from lichen.ports.engine import Engine, Records
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lichen.adapters.sources.globs import is_glob
 from lichen.adapters.sources.stores import Cache, Store, fetched
 from lichen.core.errors import FileUnreadable, LakeError, SourceError
 from lichen.core.size import size
 from lichen.core.steps import Seen
-from lichen.ports.engine import Engine, Records
 from lichen.ports.source import Outside, Settings, Tls
+
+if TYPE_CHECKING:  # it speaks of SQL, and plans are made without its parser
+    from lichen.ports.engine import Engine, Records
 
 _ENDINGS = {
     ".csv": "csv", ".tsv": "tsv", ".tab": "tsv", ".json": "json", ".ndjson": "ndjson",
@@ -113,6 +116,8 @@ class Files:
         return target
 
     def _read(self, path: Path, format_: str, engine: Engine, columns: Sequence[str]) -> Records:
+        from lichen.ports.engine import Records
+
         said, more = self._settings, self._settings.on_drift is not None
         match format_:
             case "csv" | "tsv":
