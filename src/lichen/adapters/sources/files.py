@@ -29,7 +29,7 @@ _PACKED = (".gz", ".zst")
 class FilesSettings(Settings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What a source of files may say besides."""
 
-    SECRETS = frozenset({"access_key", "secret_key", "session_token"})
+    SECRETS = frozenset({"access_key_id", "secret_access_key", "session_token"})
     ASIDE = frozenset({"anywhere", "largest", "endpoint", "region", "hosts", "user", "tls"})
 
     path: str
@@ -42,8 +42,8 @@ class FilesSettings(Settings, frozen=True, forbid_unknown_fields=True, kw_only=T
     largest: str = "20 GB"
     endpoint: str | None = None
     region: str = "us-east-1"
-    access_key: str | None = None
-    secret_key: str | None = None
+    access_key_id: str | None = None
+    secret_access_key: str | None = None
     session_token: str | None = None
     user: str | None = None
     hosts: tuple[str, ...] = ()

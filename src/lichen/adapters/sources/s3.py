@@ -37,11 +37,13 @@ class Bucket:
                 f"endpoint: {endpoint!r} is no address", allowed=("https://HOST:PORT",)
             )
         if endpoint is not None and "@" in urlsplit(endpoint).netloc:
-            raise SourceError("endpoint: an address holds no password", hint="use secret_key")
+            raise SourceError(
+                "endpoint: an address holds no password", hint="use secret_access_key"
+            )
         if endpoint is not None and endpoint.startswith("http://"):
             plain_allowed(endpoint, settings.hosts, outside.where, "endpoint")
-        if (settings.access_key is None) != (settings.secret_key is None):
-            raise SourceError("access_key and secret_key belong together")
+        if (settings.access_key_id is None) != (settings.secret_access_key is None):
+            raise SourceError("access_key_id and secret_access_key belong together")
 
     def list(self) -> Iterator[Seen]:
         """Yield the objects that match."""
@@ -116,11 +118,11 @@ class Bucket:
             "client_options": client,
             "retry_config": {"max_retries": 2, "retry_timeout": timeout},
         }
-        if said.access_key is None:
+        if said.access_key_id is None:
             return {**options, "skip_signature": True}
         secret = self._outside.secret
-        options["access_key_id"] = secret(said.access_key)
-        options["secret_access_key"] = secret(said.secret_key)
+        options["access_key_id"] = secret(said.access_key_id)
+        options["secret_access_key"] = secret(said.secret_access_key)
         if said.session_token is not None:
             options["session_token"] = secret(said.session_token)
         return options
@@ -135,7 +137,7 @@ class Bucket:
         if kind in ("PermissionDeniedError", "UnauthenticatedError"):
             return SourceError(
                 f"{place} refuses to show {self._settings.path!r}",
-                hint="check access_key and secret_key, and what they may read",
+                hint="check access_key_id and secret_access_key, and what they may read",
             )
         return SourceAway(
             f"{place} cannot be read: {_said(error)}", hint="check endpoint and region, or wait"

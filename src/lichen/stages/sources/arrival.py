@@ -35,6 +35,7 @@ NO_LIMITS = Limits(2**62, 2**62, float("inf"))
 class Arrived:
     """What came: `said` is the query that tells it, over `relations` and bound `values`.
 
+    `apart` tells the same where a part repeats a key; None where that makes no difference.
     `changed` are the parts of which all that they hold was told, so that what they no longer tell
     is gone; `events` says that each row speaks for itself instead. `keeps` are the columns that
     some row does not tell, since they stay as they were. `key` names all that the text of the query
@@ -51,6 +52,7 @@ class Arrived:
     headers: tuple[Header, ...] = ()  # of the parts that have columns by themselves
     events: bool = False
     keeps: tuple[str, ...] = ()
+    apart: exp.Query | None = None
     cursor: str | None = None
     reached: str | None = None
 
@@ -100,8 +102,10 @@ def _filed(step: Land, source: Source, ctx: Context) -> Arrived:
         raise error  # nothing at all was read: there is nothing to go on with
     # A row may be missing because it does not parse: then nothing of its file is known to be gone.
     torn = {path for path, _ in unreadable}
+    rows = _union(parts)
     return Arrived(
-        said=told(source, _union(parts), NOW),
+        said=told(source, rows, NOW, repeats=False),
+        apart=told(source, rows, NOW, repeats=True),
         key=(*relations, *shapes, source.settings.on_drift),
         relations=relations,
         values=values,
@@ -219,7 +223,10 @@ def _streamed(step: Land, source: Source, ctx: Context) -> Arrived | None:
     ]
     rows = _union(parts)
     return Arrived(
-        said=told(source, rows, NOW) if whole else told_at(source, rows, NOW, keeps=bool(keeps)),
+        said=told(source, rows, NOW, repeats=False)
+        if whole
+        else told_at(source, rows, NOW, keeps=bool(keeps)),
+        apart=told(source, rows, NOW, repeats=True) if whole else None,
         key=("stream", bool(whole), keeps, *shapes),
         headers=() if decoded else tuple(_header(shape) for shape in shapes),
         relations=relations,
