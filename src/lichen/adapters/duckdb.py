@@ -146,6 +146,19 @@ class DuckDB:
         with self._cursor({}) as cursor:
             return duckcsv.read(cursor, path, delimiter)
 
+    def parquet(self, path: Path) -> Records:
+        """Read a Parquet file that is not ours; its rows are a query, read when they are asked."""
+        numbered = exp.EQ(this=exp.var("file_row_number"), expression=exp.true())
+        read = exp.Anonymous(this="read_parquet", expressions=[lit(str(path)), numbered])
+        line = exp.Add(this=col("file_row_number"), expression=lit(1))
+        users = exp.Star(except_=[exp.to_identifier("file_row_number")])
+        query = exp.select(users, exp.alias_(line, "_line")).from_(exp.Table(this=read))
+        try:
+            self.columns(query, {})
+        except LakeError as error:
+            raise LakeError(f"this Parquet file does not read: {error.what}") from error
+        return Records(query, None)
+
     def _columns_of(
         self,
         cursor: duckdb.DuckDBPyConnection,
@@ -170,6 +183,9 @@ class DuckDB:
                 if isinstance(relation, Scan):
                     view = exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
                     cursor.execute(f"create temp view {view} as {_view(relation)}")
+                elif isinstance(relation, exp.Query):
+                    view = exp.to_identifier(name, quoted=True).sql(dialect="duckdb")
+                    cursor.execute(f"create temp view {view} as {text(relation)}")
                 else:
                     cursor.register(name, relation)
             yield cursor

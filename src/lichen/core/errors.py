@@ -60,6 +60,10 @@ class SourceAway(SourceError):
     """A source cannot be reached now. It may be back soon: it is tried again, as `retries` says."""
 
 
+class FileUnreadable(SourceError):
+    """A file of a source cannot be read at all; the others of the source can."""
+
+
 class TableError(LichenError):
     """A table or its contract is declared wrongly or cannot be built."""
 

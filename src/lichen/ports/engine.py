@@ -19,16 +19,18 @@ class Scan(NamedTuple):
     columns: tuple[Column, ...]
 
 
-# What a query may read, by the name that stands in its FROM: stored files, or any object that
-# speaks the Arrow C stream interface (an Arrow table, a Polars frame, …).
-Relations = Mapping[str, "Scan | Any"]
+# What a query may read, by the name that stands in its FROM: stored files, a query that reads
+# elsewhere (as `parquet` returns it), or any object that speaks the Arrow C stream interface (an
+# Arrow table, a Polars frame, …).
+Relations = Mapping[str, "Scan | exp.Query | Any"]
 
 
 class Records(NamedTuple):
-    """A text file's records as Arrow tables: those that read, and those that do not.
+    """A file's records: those that read, and those that do not (None: there are none).
 
-    `rows` has the file's columns as VARCHAR and `_line` BIGINT, the line on which the record
-    begins (the header is line 1). `rejects` has `_line`, `raw` BLOB and `reason` VARCHAR.
+    `rows` is a relation: the file's columns, as VARCHAR where it is text, and `_line` BIGINT, the
+    line on which the record begins (the header is line 1) or, where there are no lines, its
+    number. `rejects` is an Arrow table of `_line`, `raw` BLOB and `reason` VARCHAR.
     """
 
     rows: Any
@@ -75,3 +77,6 @@ class Engine(Protocol):
 
     def csv(self, path: Path, *, delimiter: str = ",") -> Records:
         """Read a CSV file with a header as text; an empty unquoted field is NULL."""
+
+    def parquet(self, path: Path) -> Records:
+        """Read a Parquet file that is not ours; its rows are a query, read when they are asked."""

@@ -6,15 +6,18 @@ and of its `Outside`, opens nothing until it is asked, and imports its client on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
 from lichen.core.errors import Where
 from lichen.core.steps import Mark, Seen
+
+if TYPE_CHECKING:  # it speaks of SQL, and plans are made without its parser
+    from lichen.ports.engine import Engine, Records
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -145,6 +148,13 @@ class Files(Protocol):
 
     def local(self, seen: Seen) -> Path:
         """Return a path on this machine where a file may be read."""
+
+    def records(self, seen: Seen, engine: Engine, columns: Sequence[str]) -> Records:
+        """Read a file: its columns, text or typed, and `_line`; and what of it does not read.
+
+        Of `columns` (the contract's) the others may be left out. Raises FileUnreadable where
+        nothing of it can be read.
+        """
 
     def close(self) -> None:
         """Close what is open."""

@@ -94,7 +94,7 @@ def judge(
         new = judged and not everything
         parts.append(_not_yet_kept(found_here, node, placed=placed) if new else found_here)
     if unreadable:
-        found = (*found, _unreadable_finding(node, sum(r.num_rows for _, r in unreadable)))
+        found = (*found, _unreadable_finding(node, unreadable))
     return _judgement(found, parts, relations, node, ctx)
 
 
@@ -275,13 +275,22 @@ def _not_yet_kept(rows: exp.Select, node: str, *, placed: bool) -> exp.Select:
     )
 
 
-def _unreadable_finding(node: str, count: int) -> Finding:
+def _unreadable_finding(node: str, unreadable: Unreadable) -> Finding:
+    """Say how many records do not parse, and how many files: these have no lines."""
+    count = sum(rejects.num_rows for _, rejects in unreadable)
+    files = sum(rejects.column("_line").null_count for _, rejects in unreadable)
+    records = count - files
+    told = []
+    if records:
+        does = "record does" if records == 1 else "records do"
+        told.append(f"{records:,} {does} not parse; the bytes are kept")
+    if files:
+        told.append(f"{files:,} {'file' if files == 1 else 'files'} cannot be read")
     return Finding(
         node=node,
         rule="unreadable",
         severity=Severity.quarantine,
-        message=f"{count:,} {'record does' if count == 1 else 'records do'} not parse; "
-        "the bytes are kept",
+        message=", and ".join(told),
         count=count,
         measured=float(count),
     )

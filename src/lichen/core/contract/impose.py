@@ -54,6 +54,8 @@ def _cast(column: Property, has: str) -> exp.Expr:
 
 def _given(column: Property, has: str) -> exp.Expr:
     value: exp.Expr = col(column.name, _IN)
+    if column.type == "VARCHAR" and has.endswith((")", "]")) and not has.startswith("DECIMAL"):
+        return exp.cast(exp.Anonymous(this="to_json", expressions=[value]), "text")  # nested
     if has != "VARCHAR":
         return value
     if column.type != "VARCHAR":

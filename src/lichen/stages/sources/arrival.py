@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 from arro3.core import Array, DataType, Table
@@ -15,7 +16,7 @@ from sqlglot import exp
 from lichen.core.contract.breaks import RAW
 from lichen.core.contract.columns import check_columns
 from lichen.core.contract.impose import impose
-from lichen.core.errors import SourceError, TableError, Where
+from lichen.core.errors import FileUnreadable, SourceError, TableError, Where
 from lichen.core.sql import DIALECT, col, given, rel
 from lichen.core.steps import Land, Seen
 from lichen.ports.lake import Column
@@ -23,7 +24,7 @@ from lichen.ports.source import Batch, Files, Limits, Stream
 from lichen.stages.context import NOW, Context
 from lichen.stages.judge import Unreadable
 from lichen.stages.sources.land import told, told_at
-from lichen.stages.sources.pile import OWN, Pile
+from lichen.stages.sources.pile import OWN, Pile, rejects_of
 from lichen.stages.sources.spec import Source
 
 Header = list[tuple[str, str]]  # columns in their order, with their types
@@ -34,6 +35,7 @@ NO_LIMITS = Limits(2**62, 2**62, float("inf"))
 class Arrived:
     """What came: `said` is the query that tells it, over `relations` and bound `values`.
 
+    `apart` tells the same where a part repeats a key; None where that makes no difference.
     `changed` are the parts of which all that they hold was told, so that what they no longer tell
     is gone; `events` says that each row speaks for itself instead. `keeps` are the columns that
     some row does not tell, since they stay as they were. `pile` holds what was too much for the
@@ -51,6 +53,7 @@ class Arrived:
     events: bool = False
     keeps: tuple[str, ...] = ()
     pile: Pile | None = None
+    apart: exp.Query | None = None
     cursor: str | None = None
     reached: str | None = None
 
@@ -73,36 +76,71 @@ def paths(names: Iterable[str]) -> Table:
 
 
 def _filed(step: Land, source: Source, ctx: Context) -> Arrived:
-    """Parse the files."""
+    """Read the files. One that cannot be read at all is told like a record that cannot."""
     files = cast("Files", ctx.connect(source))
+    names = [column.name for column in source.contract.columns]
     relations: dict[str, Any] = {}
-    names: dict[str, str] = {}
-    unreadable = []
-    headers: list[Header] = []
+    values: dict[str, str] = {}
+    unreadable, parts, error = [], [], None
+    shapes: list[tuple[Column, ...]] = []
     for index, seen in enumerate(files_of(step)):
         ctx.progress(seen.path)
-        path = files.local(seen)
-        records = ctx.engine.csv(path)
-        headers.append([(name, "VARCHAR") for name in records.rows.column_names if name != "_line"])
+        try:
+            records = files.records(seen, ctx.engine, names)
+        except FileUnreadable as told_by:
+            error = error or told_by
+            unreadable.append((seen.path, _whole_file(told_by)))
+            continue
+        name = f"_file_{index}"
+        relations[name], values[f"file_{index}"] = records.rows, seen.path
+        shapes.append(_shape(records.rows, ctx))
         if source.settings.on_drift is None:
-            _check_header(source, records.rows.column_names, Where(path, 1))
-        relations[f"_file_{index}"] = records.rows
-        names[f"file_{index}"] = seen.path
-        if records.rejects.num_rows:
+            _check_header(source, [c.name for c in shapes[-1]], _place(files, seen))
+        parts.append(_imposed_file(source, index, {c.name: c.type for c in shapes[-1]}))
+        if records.rejects is not None and records.rejects.num_rows:
             unreadable.append((seen.path, records.rejects))
+    if error is not None and not parts:
+        raise error  # nothing at all was read: there is nothing to go on with
     # A row may be missing because it does not parse: then nothing of its file is known to be gone.
     torn = {path for path, _ in unreadable}
-    parts = [_imposed_file(source, index, dict(h)) for index, h in enumerate(headers)]
+    rows = _union(parts)
     return Arrived(
-        said=told(source, _union(parts), NOW),
-        key=(len(parts), *_drifting(source, headers)),
+        said=told(source, rows, NOW, repeats=False),
+        apart=told(source, rows, NOW, repeats=True),
+        key=(*relations, *shapes, source.settings.on_drift),
         relations=relations,
-        values=names,
-        parts=tuple(names.values()),
+        values=values,
+        parts=tuple(seen.path for seen in files_of(step)),
         changed=tuple(seen.path for seen in step.changed if seen.path not in torn),
         unreadable=tuple(unreadable),
-        headers=tuple(headers),
+        headers=tuple(_header(shape) for shape in shapes if not _decoded(shape)),
     )
+
+
+def _decoded(shape: Sequence[Column]) -> bool:
+    """Return whether the columns are those that were asked for: fields of JSON objects."""
+    return any(column.name == "_more" for column in shape)
+
+
+def _whole_file(error: FileUnreadable) -> Table:
+    """Return what is kept of a file of which no record could be told: why."""
+    return rejects_of({"_line": [None], "raw": [b""], "reason": [error.what]})
+
+
+def _shape(rows: Any, ctx: Context) -> tuple[Column, ...]:
+    """Return the columns of a file's rows."""
+    if isinstance(rows, Table) and all(
+        name == "_line" or DataType.is_string(rows.schema.field(name).type)
+        for name in rows.column_names
+    ):
+        return tuple(Column(name, "VARCHAR") for name in rows.column_names if name != "_line")
+    columns = ctx.engine.columns(exp.select(exp.Star()).from_(rel("_rows")), {"_rows": rows})
+    return tuple(column for column in columns if column.name != "_line")
+
+
+def _place(files: Files, seen: Seen) -> Where:
+    """Return the file as a place, where it is one of this machine's."""
+    return Where(Path(seen.path) if "://" in seen.path else files.local(seen), 1)
 
 
 def _imposed_file(source: Source, index: int, types: dict[str, str]) -> exp.Query:
@@ -152,13 +190,6 @@ def _as_json(names: Sequence[str]) -> exp.Expr:
     return exp.case().when(exp.not_(empty), exp.cast(document, "varchar"))
 
 
-def _drifting(source: Source, headers: Sequence[Header]) -> tuple[object, ...]:
-    """What the query depends on besides, where columns may come and go."""
-    if source.settings.on_drift is None:
-        return ()
-    return tuple(tuple(header) for header in headers)
-
-
 def _check_header(source: Source, names: Sequence[str], header: Where) -> None:
     try:
         check_columns(source.contract, names)
@@ -195,7 +226,10 @@ def _streamed(step: Land, source: Source, ctx: Context) -> Arrived | None:
     keeps = tuple(name for name in names if name.lower() in pile.keeps)
     unreadable = pile.unreadable()
     return Arrived(
-        said=told(source, rows, NOW) if whole else told_at(source, rows, NOW, keeps=bool(keeps)),
+        said=told(source, rows, NOW, repeats=False)
+        if whole
+        else told_at(source, rows, NOW, keeps=bool(keeps)),
+        apart=told(source, rows, NOW, repeats=True) if whole else None,
         key=("stream", bool(whole), keeps, bool(pile.files), *pile.shapes),
         headers=tuple(_header(shape) for shape in pile.told),
         relations=relations,

@@ -46,9 +46,11 @@ from replaced qualify row_number() over (partition by _key, _file order by _row 
 _FILES = "select _file, max(_arrived_at) as _arrived_at from replaced group by _file"
 
 
-def told(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
+def told(source: Source, rows: exp.Query, now: exp.Expr, *, repeats: bool) -> exp.Select:
     """Return what imposed rows say: their columns, `_key`, and `_said`, the declared known-at.
 
+    Unless it is known that a file `repeats` a key (or all of a row), none is taken to: telling
+    rows apart means sorting them, and the keys show afterwards whether it was needed.
     `_keyed` says that the `_key` is told by the source's key columns alone.
 
     A row that repeats the key of an earlier row of its file gets a key of its own, so that it can
@@ -62,9 +64,11 @@ def told(source: Source, rows: exp.Query, now: exp.Expr) -> exp.Select:
     if source.key:
         alike = exp.case().when(_all_there(source.key), key_text(source.key)).else_(alike)
         first = exp.and_(_all_there(source.key), col("_nth").eq(lit(1)))
-    nth = exp.Window(
-        this=exp.RowNumber(), partition_by=[col("_file"), col("_alike")], order=ordered("_line")
-    )
+    nth: exp.Expr = lit(1)
+    if repeats:
+        nth = exp.Window(
+            this=exp.RowNumber(), partition_by=[col("_file"), col("_alike")], order=ordered("_line")
+        )
     further = _beside(col("_alike"), exp.cast(col("_nth"), "varchar"))
     said = source.known_at.copy() if source.known_at else exp.null()
     named = exp.select(exp.Star(), exp.alias_(alike, "_alike")).from_(rows.subquery("r"))
@@ -242,33 +246,53 @@ def fresh(
     return query
 
 
-def extent(rows: exp.Query) -> exp.Select:
-    """Return of `told` rows the range of their keys, whether one repeats, and if all are keyed."""
+def extent(name: str) -> exp.Select:
+    """Return of `told` rows the range of their keys, whether one repeats, and if all are keyed.
+
+    `in_order` says that they come as they are to be numbered: by arrival, file and line.
+    """
+    order = ("_arrived_at", "_file", "_line")
+    before = {c: exp.Window(this=exp.Lag(this=col(c))) for c in order}  # as they come
+    rows = exp.select(
+        col("_key"), col("_keyed"), *map(col, order),
+        *(exp.alias_(value, f"_before{c}") for c, value in before.items()),
+    ).from_(rel(name))  # fmt: skip
+    here = exp.Tuple(expressions=[col(c) for c in order])
+    there = exp.Tuple(expressions=[col(f"_before{c}") for c in order])
+    first = col("_before_file").is_(exp.null())
+    in_order = exp.LogicalAnd(this=exp.or_(first, exp.GT(this=here, expression=there)))
     keys = exp.Count(this=exp.Distinct(expressions=[col("_key")]))
     repeats = exp.NEQ(this=exp.Count(this=exp.Star()), expression=keys)
     keyed = exp.LogicalAnd(this=col("_keyed"))
-    return key_range(rows).select(exp.alias_(repeats, "repeats"), exp.alias_(keyed, "keyed"))
+    return key_range(rows).select(
+        exp.alias_(repeats, "repeats"),
+        exp.alias_(keyed, "keyed"),
+        exp.alias_(in_order, "in_order"),
+    )
 
 
 def numbered(
-    versions: exp.Query, source: Source, first: exp.Expr, *, events: bool = False
+    versions: exp.Query,
+    source: Source,
+    first: exp.Expr,
+    *,
+    events: bool = False,
+    in_order: bool = False,
 ) -> exp.Select:
     """Return versions in the order of their arrival, files and lines; row ids follow `first`.
 
-    What is gone comes last, since no line tells it; unless the rows are `events`.
+    What is gone comes last, since no line tells it; unless the rows are `events`. What comes
+    `in_order` already is not sorted again.
     """
     last = () if events else ("_deleted",)
     order = ordered("_arrived_at", *last, "_file", "_line", "_key")
-    number = exp.Window(this=exp.RowNumber(), order=order)
+    number = exp.Window(this=exp.RowNumber(), order=None if in_order else order)
     own = ("_key", "_known_at", "_arrived_at", "_deleted", "_file", "_line", "_raw")
-    return (
-        exp.select(
-            exp.alias_(exp.Add(this=first.copy(), expression=number), "_row"),
-            *map(col, (*own, *_users(source))),
-        )
-        .from_(versions.subquery("numbered", copy=False), copy=False)
-        .order_by(col("_row"), copy=False)
-    )
+    rows = exp.select(
+        exp.alias_(exp.Add(this=first.copy(), expression=number), "_row"),
+        *map(col, (*own, *_users(source))),
+    ).from_(versions.subquery("numbered", copy=False), copy=False)
+    return rows if in_order else rows.order_by(col("_row"), copy=False)
 
 
 def repeats(key: Sequence[str]) -> exp.Expr:

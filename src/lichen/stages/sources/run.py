@@ -201,16 +201,27 @@ def _staged(step: Land, source: Source, arrived: Arrived, ctx: Context) -> _Land
     values = ctx.values(step, **arrived.values)
     said = ctx.prepared((*key, "told"), lambda: arrived.said)
     relations["_told"], count = _told(said, arrived, relations, values, ctx)
+    ends = _extent(relations, ctx)
+    if ends["repeats"] and arrived.apart is not None:
+        apart = arrived.apart
+        said = ctx.prepared((*key, "apart"), lambda: apart)
+        relations["_told"], count = _told(said, arrived, relations, values, ctx)
+        ends = _extent(relations, ctx)
     if there is not None and not count and not arrived.changed:
         return _Landing(arrived, drift=_kept(step, ctx))  # a stream said nothing: it only goes on
-    extent_ = ctx.prepared(("land", "extent"), lambda: extent(_all_of("_told")))
-    (ends,) = ctx.engine.rows(extent_, relations)
     twice, keyed = bool(ends.pop("repeats")), ends.pop("keyed") is not False
+    in_order = bool(ends.pop("in_order"))
     values = {**values, **ends}
     stored = there is not None and _touches(step, arrived, relations, values, ctx)
-    kind = (stored, twice, step.replace, bool(arrived.changed), there.columns if there else None)
+    one = not (stored or twice)  # version of each key
+    kind = (one, in_order, step.replace, bool(arrived.changed), there.columns if there else None)
     query = ctx.prepared(
-        (*key, *kind), lambda: _versions(step, arrived, source, stored=stored, twice=twice)
+        (*key, stored, *kind),
+        lambda: (
+            _firsts(arrived, source, in_order=in_order)
+            if one
+            else _versions(step, arrived, source, stored=stored)
+        ),
     )
     staged = ctx.engine.write(query, relations, ctx.lake.stage(step.node), values)
     again = step.replace and arrived.events  # what a stream told long ago may be among them
@@ -328,13 +339,20 @@ def _once(
     return list(apart) if landing.keyed else []
 
 
-def _versions(
-    step: Land, arrived: Arrived, source: Source, *, stored: bool, twice: bool
-) -> exp.Query:
+def _extent(relations: Relations, ctx: Context) -> dict[str, Any]:
+    (ends,) = ctx.engine.rows(ctx.prepared(("land", "extent"), lambda: extent("_told")), relations)
+    return ends
+
+
+def _firsts(arrived: Arrived, source: Source, *, in_order: bool) -> exp.Query:
+    """The new versions, where each is the first and only one of its key."""
+    rows = as_told(source, "_told", keeps=bool(arrived.keeps))
+    return numbered(first(source, rows), source, FIRST_ROW, in_order=in_order)
+
+
+def _versions(step: Land, arrived: Arrived, source: Source, *, stored: bool) -> exp.Query:
     """The new versions, from the relation `_told` and what is stored."""
     rows = as_told(source, "_told", keeps=bool(arrived.keeps))
-    if not (stored or twice):
-        return numbered(first(source, rows), source, FIRST_ROW)
     held = _all_of(step.node) if stored else _nothing(source)
     if stored and step.replace:
         again = told_again_at if arrived.events else told_again
