@@ -74,7 +74,8 @@ def _tree(name: Name, opened: Opened, now: Instant) -> exp.Query | None:
 def _source(source: Source) -> exp.Query:
     file = exp.alias_(given("file", "varchar"), "_file")
     rows = exp.select("*", file).from_(rel("the file"))
-    return told(source, impose(source.contract, rows, keep=("_file", "_line")), NOW, repeats=True)
+    imposed = impose(source.contract, rows, keep=("_file", "_line"))
+    return told(source, imposed, NOW, repeats=True)
 
 
 def _inputs(name: Name, project: Project, shelf: Shelf) -> dict[str, exp.Query]:

@@ -24,7 +24,7 @@ from lichen.ports.source import Batch, Files, Limits, Stream
 from lichen.stages.context import NOW, Context
 from lichen.stages.judge import Unreadable
 from lichen.stages.sources.land import told, told_at
-from lichen.stages.sources.pile import OWN, Pile, rejects_of
+from lichen.stages.sources.pile import OWN, Pile, reasons
 from lichen.stages.sources.spec import Source
 
 Header = list[tuple[str, str]]  # columns in their order, with their types
@@ -124,7 +124,7 @@ def _decoded(shape: Sequence[Column]) -> bool:
 
 def _whole_file(error: FileUnreadable) -> Table:
     """Return what is kept of a file of which no record could be told: why."""
-    return rejects_of({"_line": [None], "raw": [b""], "reason": [error.what]})
+    return reasons({"_line": [None], "raw": [b""], "reason": [error.what]})
 
 
 def _shape(rows: Any, ctx: Context) -> tuple[Column, ...]:
@@ -134,7 +134,7 @@ def _shape(rows: Any, ctx: Context) -> tuple[Column, ...]:
         for name in rows.column_names
     ):
         return tuple(Column(name, "VARCHAR") for name in rows.column_names if name != "_line")
-    columns = ctx.engine.columns(exp.select(exp.Star()).from_(rel("_rows")), {"_rows": rows})
+    columns = ctx.engine.columns(exp.select("*").from_(rel("_rows")), {"_rows": rows})
     return tuple(column for column in columns if column.name != "_line")
 
 

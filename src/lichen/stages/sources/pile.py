@@ -177,10 +177,9 @@ def _by_part(rejects: Iterable[Table]) -> Unreadable:
             part["_line"].append(line)
             part["raw"].append(raw)
             part["reason"].append(reason)
-    return tuple((file, rejects_of(part)) for file, part in found.items())
+    return tuple((file, reasons(part)) for file, part in found.items())
 
 
-def rejects_of(part: dict[str, list[Any]]) -> Table:
-    """Return records that cannot be read, by column, as a table."""
+def reasons(part: dict[str, list[Any]]) -> Table:
     types = {"_line": DataType.int64(), "raw": DataType.binary(), "reason": DataType.utf8()}
     return Table.from_pydict({name: Array(part[name], type_) for name, type_ in types.items()})
