@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from mysql import Rows
 from servers import Place
@@ -13,11 +11,11 @@ from lichen.testing.source import StreamKit, Wire
 
 class TestByAColumn(StreamKit):
     @pytest.fixture
-    def ready(self, tmp_path: Path, mariadb_database: Place) -> Wire:
+    def ready(self, mariadb_database: Place) -> Wire:
         return Rows(mariadb_database, "incremental: n\nkey: n")
 
 
 class TestChanges(StreamKit):
     @pytest.fixture
-    def ready(self, tmp_path: Path, mariadb_database: Place) -> Wire:
+    def ready(self, mariadb_database: Place) -> Wire:
         return Rows(mariadb_database, "changes: true\nkey: n", tells_removals=True)

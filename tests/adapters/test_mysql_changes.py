@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mysql import SECRET, Rows, ask, connected, settings
+from mysql import SECRET, ask, connected, settings
 from servers import Place, running
 from tests.services import frame, keeper
 from tests.services import mariadb as mariadb_server
@@ -18,6 +18,7 @@ from lichen.adapters.sources.mysql.changes import snapshot
 from lichen.adapters.sources.mysql.server import Server, Session
 from lichen.core.errors import Where
 from lichen.core.steps import Done, Failed, Land
+from lichen.core.time import instant
 from lichen.testing.project import SmallProject
 from lichen.testing.source import numbers
 
@@ -111,7 +112,7 @@ def test_a_snapshot_and_the_log_fit_together(place: Place, tmp_path: Path) -> No
     for locking in (False, True):
         with closing(Session(server)) as session:
             file, position = snapshot(session, locking=locking)
-            ask(place, f"insert into t values ({20 + locking}, 'later')")
+            ask(place, f"insert into t values ({20 + locking}, 'later')")  # noqa: S608
             seen = session.ask("select count(*) from t")
             end = ask(place, "show master status")[0]
         assert int(seen[0][0]) == 3 + locking
@@ -131,7 +132,7 @@ def test_a_transaction_of_more_rows_than_a_landing_takes(place: Place, tmp_path:
 
 STATEMENTS = {
     "truncate": ["truncate table t"],
-    "column added": ["alter table t add column more int default 5 first", "delete from t where n=2"],
+    "column added": ["alter table t add column x int default 5 first", "delete from t where n = 2"],
     "column dropped and made": [
         "alter table t drop column name",
         "alter table t add column name varchar(9) default 'x'",
@@ -240,7 +241,7 @@ def test_a_log_that_goes_on_in_other_files(cut: Place, tmp_path: Path) -> None:
     project = project_of(cut, tmp_path)
     ran(project, 1)
     for n in range(4, 8):
-        ask(cut, f"insert into t values ({n}, 'f')", "flush logs")
+        ask(cut, f"insert into t values ({n}, 'f')", "flush logs")  # noqa: S608
     ((_, result),) = ran(project, 2)
     assert isinstance(result, Done), result
     assert numbers(project, "2020-01-03") == list(range(1, 8))
@@ -253,12 +254,12 @@ def test_a_log_that_was_begun_anew_is_refused_until_all_is_read_again(
     project = project_of(cut, tmp_path)
     ran(project, 1)
     ask(cut, "reset master", "insert into t values (4, 'four')")
-    ask(cut, *[f"insert into t values ({n}, 'a longer text')" for n in range(10, 60)])
+    ask(cut, *[f"insert into t values ({n}, 'a longer text')" for n in range(10, 60)])  # noqa: S608
     ((_, result),) = ran(project, 2)
     assert isinstance(result, Failed)
     assert "begun anew" in result.error
     assert "--full" in result.error
-    project.loop().run("sources.s", now="2020-01-03", full=True)
+    project.loop().run("sources.s", now=instant("2020-01-03"), full=True)
     assert len(current(project)) == 54
 
 

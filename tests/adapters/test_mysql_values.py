@@ -87,7 +87,7 @@ def told(mariadb_database: Place, tmp_path: Path) -> list[Any]:
     return read(mariadb_database, tmp_path, "")[0]
 
 
-EXACT = {
+EXACT: dict[str, list[Any]] = {
     "u8": ["18446744073709551615", "0"], "i8": [-128, 127], "flag": [2, 0],
     "m": [-(2**23), 2**23 - 1], "um": [2**24 - 1, 0], "i": [-(2**31), 2**31 - 1],
     "big": [-(2**63), 2**63 - 1], "z": ["000042", "1234567"], "dz": ["0001.50", "0000.00"],

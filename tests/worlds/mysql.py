@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import pymysql
+import pymysql  # type: ignore[import-untyped]
 from servers import Place
 
 from lichen.testing.source import record
@@ -47,7 +47,7 @@ class Rows:
 
     def remove(self, number: int) -> bool:
         if self.tells_removals:
-            self.ask(f"delete from t where n = {number}")
+            self.ask(f"delete from t where n = {number}")  # noqa: S608
         return self.tells_removals
 
     def ask(self, *statements: str) -> list[Any]:

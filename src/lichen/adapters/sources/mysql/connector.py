@@ -10,9 +10,8 @@ from lichen.adapters.sources.mysql.rows import (
     IncrementalReading,
     WholeReading,
     look_by,
-    server_read,
 )
-from lichen.adapters.sources.mysql.server import Server, Session, identity, same, server_of
+from lichen.adapters.sources.mysql.server import Server, Session, server_of
 from lichen.adapters.sources.mysql.settings import MysqlSettings, checked
 from lichen.core.steps import Mark
 from lichen.ports.source import Limits, Outside, Reading
@@ -43,10 +42,7 @@ class Mysql:
             return follow(settings, server, cursor, mark, limits)
         if settings.incremental is None:
             return WholeReading(settings, server)
-        with closing(Session(server)) as session:
-            now = identity(session)
-        same(server, server_read(cursor), now)
-        return IncrementalReading(settings, server, now, cursor, mark, limits)
+        return IncrementalReading(settings, server, cursor, mark, limits)
 
     def acknowledge(self, cursor: str) -> None:
         """Do nothing: a server keeps its binlog as long as it was told to."""

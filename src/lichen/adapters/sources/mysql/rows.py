@@ -11,7 +11,7 @@ from arro3.core import Array, DataType, Table
 
 from lichen.adapters.sources.mysql.columns import Item, Relation, relation_of
 from lichen.adapters.sources.mysql.pull import nothing, tables
-from lichen.adapters.sources.mysql.server import Server, Session, literal
+from lichen.adapters.sources.mysql.server import Server, Session, identity, literal, same
 from lichen.adapters.sources.mysql.settings import MysqlSettings, overlap_of
 from lichen.core.errors import SourceError
 from lichen.core.steps import Mark
@@ -130,13 +130,12 @@ class IncrementalReading:
         self,
         settings: MysqlSettings,
         server: Server,
-        identity: str,
         cursor: str | None,
         mark: Mark,
         limits: Limits,
     ) -> None:
         self._settings, self._server, self._limits = settings, server, limits
-        self._identity, self._was = identity, _decoded(cursor)
+        self._was = _decoded(cursor)
         self._to = msgspec.json.decode(mark.until, type=_Point)
         self._session: Session | None = None
 
@@ -146,6 +145,8 @@ class IncrementalReading:
             self.ended = True
             return
         self._session = Session(self._server)
+        self._identity = identity(self._session)
+        same(self._server, was.server if was else None, self._identity)
         relation = relation_of(self._session, self._settings)
         item = column_of(relation, self._settings, self._server)
         keys = [self._key(relation, key) for key in self._settings.keys]
@@ -283,8 +284,3 @@ def _decoded(cursor: str | None) -> _Place | None:
 
 def _encoded(place: _Place) -> str:
     return msgspec.json.encode(place).decode()
-
-
-def server_read(cursor: str | None) -> str | None:
-    """Return the server of which a cursor speaks."""
-    return was.server if (was := _decoded(cursor)) else None
