@@ -15,10 +15,10 @@ OWN = {
     "http": "lichen.adapters.sources.http.api:Http",
     "postgres": "lichen.adapters.sources.postgres.connector:Postgres",
     "mysql": "lichen.adapters.sources.mysql.connector:Mysql",
+    "mongodb": "lichen.adapters.sources.mongodb:Mongodb",
     "kafka": "lichen.adapters.sources.kafka:Kafka",
     "kinesis": "lichen.adapters.sources.kinesis:Kinesis",
     "mqtt": "lichen.adapters.sources.mqtt:Mqtt",
-    "mongodb": "lichen.adapters.sources.mongodb:Mongodb",
 }
 
 
