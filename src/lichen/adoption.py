@@ -13,18 +13,23 @@ from lichen.ports.ledger import Ledger, Record
 def adopt(intent: Record, ledger: Ledger, lake: Lake) -> Result:
     """Record a dead run's step as done if all that it meant to commit is there, else as failed.
 
-    What it staged and did not commit is removed.
+    What it staged and did not commit is removed, and what it committed of its tables where others
+    are missing: a stream that is read again may be cut another way, so that nothing of the first
+    attempt fits.
     """
     commits: dict[str, tuple[int, int]] = dict(intent.body.get("commits", {}))
     tables, missing = intent.body.get("tables", ()), []
+    before = {table: commits[table][1] if table in commits else -1 for table in tables}
     for table in tables:
-        lake.mend(table, commits[table][1] if table in commits else -1)
+        lake.mend(table, before[table])
     for table in tables:
         latest = lake.latest(table)
         if latest is not None and latest.sequence == intent.sequence:
             commits[table] = (latest.sequence, latest.version)
         else:
             missing.append(table)
+    for table in tables if missing else ():
+        lake.undo(table, before[table])
     for table in tables:
         lake.sweep(table)
     if missing or not tables:

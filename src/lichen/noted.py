@@ -9,6 +9,7 @@ import msgspec
 
 from lichen.core.findings import as_json
 from lichen.core.steps import AnyStep, Blocked, Build, Done, Failed, Land, Result, Seen, signature
+from lichen.core.typed import typed
 from lichen.ports.ledger import Record
 
 
@@ -60,5 +61,5 @@ def concluded(intent: Record, result: Result, seconds: float) -> Record:
 def landed(record: Record) -> dict[str, Seen]:
     """Return the files that a source has landed once a record is done; none where it is not."""
     files = record.body.get("files", ()) if record.state == "done" else ()
-    seen = [msgspec.convert(file, Seen) for file in files]
+    seen = [typed(file, Seen) for file in files]
     return {file.path: file for file in seen}

@@ -109,16 +109,24 @@ class DeltaLake:
 
     def mend(self, table: str, kept: int) -> tuple[Finding, ...]:
         """Put aside what a power cut left after the version `kept`; returns what was done."""
+        return tuple(
+            Finding(node=table, rule=rule, severity=Severity.warn, message=message)
+            for rule, message in self._mended(table, kept, None)
+        )
+
+    def undo(self, table: str, kept: int) -> None:
+        """Put aside every version after `kept`, of which only a dead step's own part is there."""
+        self._mended(table, kept, "the step that made it died before it made all that it was to")
+
+    def _mended(self, table: str, kept: int, why: str | None) -> tuple[tuple[str, str], ...]:
         with self._guard(table):
             folder = self._folder(table)
             aside = self.root / LOST / folder.relative_to(self.root)
-            found = tuple(mend(folder, table, kept, aside, self._sync))
-            self._logs.pop(table, None)
-            self._handles.pop(table, None)
-        return tuple(
-            Finding(node=table, rule=rule, severity=Severity.warn, message=message)
-            for rule, message in found
-        )
+            try:
+                return tuple(mend(folder, table, kept, aside, self._sync, why))
+            finally:
+                self._logs.pop(table, None)
+                self._handles.pop(table, None)
 
     def tables(self) -> tuple[str, ...]:
         """Return the tables that are there, sorted."""

@@ -15,17 +15,20 @@ Sync = Callable[[Path], None]
 LOST = ".lost"  # beside the tables: what was put aside
 
 
-def mend(folder: Path, table: str, kept: int, aside: Path, sync: Sync) -> Iterator[tuple[str, str]]:
+def mend(
+    folder: Path, table: str, kept: int, aside: Path, sync: Sync, why: str | None = None
+) -> Iterator[tuple[str, str]]:
     """Put aside what is not whole after the version `kept`; yields (rule, message) of each.
 
     A version is whole if its entry reads to its end and its files are there in full length. What
-    comes after one that is not was never there for anybody, and goes with it.
+    comes after one that is not was never there for anybody, and goes with it. `why` says what is
+    wrong with all of them.
     """
     entries = folder / "_delta_log"
     later = sorted(
         v for p in entries.glob("*.json") if p.stem.isdigit() and (v := int(p.stem)) > kept
     )
-    broken: str | None = None
+    broken = why
     moved = []
     for nth, version in enumerate(later, start=kept + 1):
         broken = broken or _broken(folder, table, version, nth)

@@ -12,6 +12,7 @@ import yaml
 from yaml.constructor import SafeConstructor
 
 from lichen.core.errors import LichenError, ProjectError, Where
+from lichen.core.typed import typed
 
 T = TypeVar("T")
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the C parser: a tenth of the time
@@ -54,7 +55,7 @@ def _compose(text: str) -> yaml.Node | None:
 def convert(value: Any, into: type[T], path: Path, lines: Lines) -> T:
     """Convert builtins into a spec type; raises ProjectError with the offending line."""
     try:
-        return msgspec.convert(value, into)
+        return typed(value, into)
     except msgspec.ValidationError as error:
         raise _explain(str(error), into, path, lines) from error
     except LichenError as error:

@@ -71,5 +71,11 @@ class Lake(Protocol):
         are. Returns what was done. Nobody else may be writing.
         """
 
+    def undo(self, table: str, kept: int) -> None:
+        """Put aside every version after `kept`: a step died that committed only some of its tables.
+
+        Nobody has read them, and nobody else may be writing.
+        """
+
     def check(self, table: str) -> tuple[Finding, ...]:
         """Return what is broken in the stored table: torn log entries, missing or cut files."""

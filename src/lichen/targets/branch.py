@@ -13,11 +13,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from lichen.core.names import Kind, Name
 from lichen.core.steps import Seen
 from lichen.core.time import Instant
+from lichen.core.typed import typed
 from lichen.ports.durable import share, sync
 from lichen.ports.lake import Lake
 from lichen.ports.ledger import Ledger, Publication, Record, State
@@ -98,7 +97,7 @@ def _past(ledger: Ledger, record: Record) -> list[Record]:
 
 def _files(past: list[Record]) -> dict[str, Seen]:
     done = (record for record in past if record.state == "done")
-    files = (msgspec.convert(f, Seen) for record in done for f in record.body.get("files", ()))
+    files = (typed(f, Seen) for record in done for f in record.body.get("files", ()))
     return {seen.path: seen for seen in files}
 
 

@@ -121,6 +121,20 @@ class LakeKit:
         refused(lambda: second.follow(TABLE, first, other.version), "holds commits that")
         assert self.read(second, own) == [9]
 
+    def test_what_is_undone_was_never_there(self, tmp_path: Path) -> None:
+        lake = self.lake(tmp_path)
+        first = lake.append(TABLE, [self.put(lake, "select 1 as v")], 1)
+        lake.append(TABLE, [self.put(lake, "select 2 as v")], 2)
+        lake.undo(TABLE, first.version)
+        assert lake.latest(TABLE) == first
+        again = lake.append(TABLE, [self.put(lake, "select 3 as v")], 3)
+        assert self.read(lake, again) == [1, 3]
+        lake.undo(TABLE, -1)
+        assert lake.latest(TABLE) is None
+        begun = lake.append(TABLE, [self.put(lake, "select 'anew' as w")], 1)
+        assert lake.check(TABLE) == ()
+        assert lake.latest(TABLE) == begun
+
     def test_damage_is_found(self, tmp_path: Path) -> None:
         lake = self.lake(tmp_path)
         whole, cut = self.put(lake, "select 1 as v"), self.put(lake, "select 2 as v")

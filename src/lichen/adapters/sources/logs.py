@@ -51,12 +51,13 @@ class _Place(msgspec.Struct, frozen=True):
 
 
 _Places = dict[str, _Place]  # by the file's identity, whatever it is called now
+_decode = msgspec.json.Decoder(_Places).decode
 
 
 class Logs:
     """Reads the files that match a glob, in the order in which they were last written."""
 
-    Settings = LogsSettings
+    Settings: type[LogsSettings] = LogsSettings
 
     def __init__(self, settings: LogsSettings, outside: Outside) -> None:
         self._path, self._root = settings.path, outside.root
@@ -220,7 +221,7 @@ def _compiled(text: str, what: str) -> re.Pattern[str]:
 
 
 def _decoded(cursor: str | None) -> _Places:
-    return msgspec.json.decode(cursor, type=_Places) if cursor is not None else {}
+    return _decode(cursor) if cursor is not None else {}
 
 
 def _at(places: Mapping[str, _Place], id_: str) -> int:

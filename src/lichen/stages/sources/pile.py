@@ -115,14 +115,17 @@ class Pile:
 
     def _tables(self) -> list[Table]:
         """Return the batches as few tables, each of one shape, with their records' columns."""
-        tables: list[Table] = []
+        alike: list[list[Table]] = []
         for batch in self._batches:
             table = Table.from_arrow(batch.rows)
-            if tables and tables[-1].schema == table.schema:
-                both = [*tables[-1].to_batches(), *table.to_batches()]
-                tables[-1] = Table.from_batches(both, schema=table.schema)
-            elif table.num_rows or not tables:
-                tables.append(table)
+            if alike and alike[-1][0].schema == table.schema:
+                alike[-1].append(table)
+            elif table.num_rows or not alike:
+                alike.append([table])
+        tables = [
+            Table.from_batches([b for t in some for b in t.to_batches()], schema=some[0].schema)
+            for some in alike
+        ]
         self._rejects += [
             Table.from_arrow(b.rejects) for b in self._batches if b.rejects is not None
         ]

@@ -16,6 +16,7 @@ from lichen.core.findings import Finding, Severity
 from lichen.core.pycode import code_fingerprint
 from lichen.core.sql import Prepared, col, rel
 from lichen.core.steps import Blocked, Failed, Land, Result
+from lichen.core.typed import typed
 from lichen.core.versions import WITHIN
 from lichen.ports.engine import Relations, Scan, Values
 from lichen.ports.lake import Staged
@@ -246,7 +247,7 @@ def _told(
 def _kept(step: Land, ctx: Context) -> Drifted:
     record = ctx.shelf.records.get(step.node)
     said = None if record is None or step.replace else record.facts.get("profile")
-    return Drifted(profile=msgspec.convert(said, Profile) if said else None)
+    return Drifted(profile=typed(said, Profile) if said else None)
 
 
 def _drifted(
