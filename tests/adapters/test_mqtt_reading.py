@@ -26,11 +26,15 @@ def test_topics_by_wildcard_with_what_is_said_of_a_message(
     name = mqtt_topic.name
     wire = Wire(mqtt_topic, tmp_path)
     made = project(wire, tmp_path / "p", {"n": "bigint", **META})
-    settings = wire.settings.replace(f"{name}/#", f"[{name}/+/t, {name}/all/#]")
+    settings = wire.settings.replace(f"{name}/#", f"[{name}/+/t, {name}/all/deep/#]")
     made.write("sources/s.yml", f"connector: mqtt\n{settings}")
     publish(mqtt_topic, [(f"{name}/a/t", b'{"n": 1}')], retain=True)  # there before anybody asked
     made.run("2020-01-01")
-    sent = [(f"{name}/b/t", b'{"n": 2}'), (f"{name}/b/other", b"{}"), (f"{name}/all", b'{"n": 3}')]
+    sent = [
+        (f"{name}/b/t", b'{"n": 2}'),
+        (f"{name}/b/other", b"{}"),
+        (f"{name}/all/deep", b'{"n": 3}'),
+    ]
     publish(mqtt_topic, sent)
     made.run("2020-01-02")
     publish(mqtt_topic, [(f"{name}/a/t", b"")], retain=True)  # forget it
@@ -39,7 +43,7 @@ def test_topics_by_wildcard_with_what_is_said_of_a_message(
     assert told == [
         (1, f"{name}/a/t", True, 1),
         (2, f"{name}/b/t", False, 2),
-        (3, f"{name}/all", False, 3),
+        (3, f"{name}/all/deep", False, 3),
     ]
     assert all(abs(r["meta_time"].timestamp() - time.time()) < 60 for r in rows)
 
@@ -65,7 +69,10 @@ def test_text_is_a_value_and_other_bytes_are_kept_aside(mqtt_topic: Place, tmp_p
     made.run("2020-01-02")
     assert [row["value"] for row in made.versions("sources.s")] == ["21.5", ""]
     (held,) = made.verdicts("sources.s")
-    assert (bytes(held["raw"]), held["reason"]) == (b"\xff", "it is no UTF-8 text")
+    assert (bytes(held["raw"]), held["reason"]) == (
+        b"\xff",
+        f"it is no UTF-8 text (topic {mqtt_topic.name}/a)",
+    )
 
 
 def test_a_group_shares_a_topic(mqtt_topic: Place, tmp_path: Path) -> None:
@@ -91,7 +98,7 @@ def test_a_broker_that_holds_back_is_read_in_one_run(mqtt_topic: Place, tmp_path
 
 
 def test_a_run_ends_though_messages_never_pause(mqtt_topic: Place, tmp_path: Path) -> None:
-    wire = Wire(mqtt_topic, tmp_path, quiet="0.3 s", more="limits: {seconds: 2}\n")
+    wire = Wire(mqtt_topic, tmp_path, quiet="0.3 s", more="limits: {seconds: 0.5}\n")
     made = project(wire, tmp_path / "p")
     made.run("2020-01-01")
     ends = threading.Event()

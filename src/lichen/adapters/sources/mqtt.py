@@ -66,6 +66,7 @@ class Mqtt:
         self._unheard = False  # an acknowledgement did not get through
         self.quiet = _seconds("quiet", settings.quiet)
         self.text = settings.format == "text"
+        self.part = ", ".join(self._filters)
         self.turn = Turn()
         self.room = Room(max(1, _window(settings) // 2))
         _expiry(settings)

@@ -52,6 +52,7 @@ class _Session(Protocol):
     text: bool
     room: Room
     turn: Turn
+    part: str  # what the source's records are told to lie in
 
     @property
     def unheard(self) -> bool: ...
@@ -95,27 +96,30 @@ class MqttReading:
             room.guess = room.stalled
         room.stalled = room.heard = rows = size = 0
         self._began = time.monotonic()
-        while rows < limits.rows and size < limits.bytes:
+        why, last = _Why.enough, False
+        while not last and rows < limits.rows and size < limits.bytes:
             why = self._awaited(link, min(_BATCH, limits.rows - rows))
             taken = link.take(min(_BATCH, limits.rows - rows), limits.bytes - size)
-            new = [message for message in taken if _is_new(message, link, landed)]
             self._came += len(taken)
+            new = [message for message in taken if _is_new(message, link, landed)]
+            rows, size = rows + len(new), size + sum(len(m.payload) for m in new)
+            last = why in (_Why.late, _Why.full) or (why is not _Why.enough and not link.waiting())
+            # Whoever reads may stop at any batch.
+            self.ended = self._reached(why, rows) if last else self._too_late()
             if new:
-                rows, size = rows + len(new), size + sum(len(m.payload) for m in new)
                 yield self._batch(new, landed)
-            if why in (_Why.late, _Why.full) or (why is not _Why.enough and not link.waiting()):
-                break
-        else:
-            why = _Why.full
+        if last and why in (_Why.quiet, _Why.caught_up):
+            yield from self._settled(link, landed)
+
+    def _reached(self, why: _Why, rows: int) -> bool:
+        """Return whether all was read that a mark asks for, after the last batch of a reading."""
         # What comes again and again cannot be acknowledged: enough of that for this time.
         stuck = self._session.unheard and not rows
-        self.ended = (
-            why is _Why.caught_up
-            or (why is _Why.quiet and (not self._came or stuck))
-            or time.monotonic() > self._session.turn.until
-        )
-        if why in (_Why.quiet, _Why.caught_up):
-            yield from self._settled(link, landed)
+        silent = why is _Why.quiet and (not self._came or stuck)
+        return silent or why is _Why.caught_up or self._too_late()
+
+    def _too_late(self) -> bool:
+        return time.monotonic() > self._session.turn.until
 
     def close(self) -> None:
         """Do nothing: the connection stays, so that what was read can be acknowledged."""
@@ -175,7 +179,7 @@ class MqttReading:
         numbered = list(enumerate(messages, first))
         if not self._session.text:
             payloads = Array([m.payload for m in messages], DataType.binary())
-            return Batch(Table.from_pydict({"_payload": payloads, **_about(numbered)}), cursor)
+            return Batch(Table.from_pydict({"_payload": payloads, **self._about(numbered)}), cursor)
         texts, good, bad = [], [], []
         for line, message in numbered:
             try:
@@ -183,8 +187,33 @@ class MqttReading:
                 good.append((line, message))
             except UnicodeDecodeError:
                 bad.append((line, message))
-        columns = {"value": Array(texts, DataType.utf8()), **_about(good)}
-        return Batch(Table.from_pydict(columns), cursor, _rejects(bad) if bad else None)
+        columns = {"value": Array(texts, DataType.utf8()), **self._about(good)}
+        return Batch(Table.from_pydict(columns), cursor, self._rejects(bad) if bad else None)
+
+    def _about(self, numbered: Sequence[tuple[int, Message]]) -> dict[str, Any]:
+        """Return what is said of messages. All are of one part: the session keeps their order."""
+        messages = [message for _, message in numbered]
+        times = Array([m.at for m in messages], DataType.int64())
+        return {
+            "_file": Array([self._session.part] * len(messages), DataType.utf8()),
+            "_line": Array([line for line, _ in numbered], DataType.int64()),
+            "meta_topic": Array([m.topic for m in messages], DataType.utf8()),
+            "meta_time": times.cast(DataType.timestamp("us", tz="UTC")),
+            "meta_retained": Array([m.retained for m in messages], DataType.bool()),
+        }
+
+    def _rejects(self, bad: Sequence[tuple[int, Message]]) -> Table:
+        about = self._about(bad)
+        return Table.from_pydict(
+            {
+                "_file": about["_file"],
+                "_line": about["_line"],
+                "raw": Array([m.payload for _, m in bad], DataType.binary()),
+                "reason": Array(
+                    [f"it is no UTF-8 text (topic {m.topic})" for _, m in bad], DataType.utf8()
+                ),
+            }
+        )
 
 
 def _is_new(message: Message, link: Link, landed: Landed) -> bool:
@@ -209,28 +238,3 @@ def _is_new(message: Message, link: Link, landed: Landed) -> bool:
     landed.ids[id_] = (*known, mark)
     link.unanswered[id_] = (*here, mark)
     return True
-
-
-def _about(numbered: Sequence[tuple[int, Message]]) -> dict[str, Any]:
-    messages = [message for _, message in numbered]
-    topics = Array([m.topic for m in messages], DataType.utf8())
-    times = Array([m.at for m in messages], DataType.int64())
-    return {
-        "_file": topics,
-        "_line": Array([line for line, _ in numbered], DataType.int64()),
-        "meta_topic": topics,
-        "meta_time": times.cast(DataType.timestamp("us", tz="UTC")),
-        "meta_retained": Array([m.retained for m in messages], DataType.bool()),
-    }
-
-
-def _rejects(bad: Sequence[tuple[int, Message]]) -> Table:
-    about = _about(bad)
-    return Table.from_pydict(
-        {
-            "_file": about["_file"],
-            "_line": about["_line"],
-            "raw": Array([m.payload for _, m in bad], DataType.binary()),
-            "reason": Array(["it is no UTF-8 text"] * len(bad), DataType.utf8()),
-        }
-    )
