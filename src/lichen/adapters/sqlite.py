@@ -24,6 +24,7 @@ from lichen.adapters.sqlite_state import publication, read, record, request
 from lichen.core.errors import LedgerError
 from lichen.core.steps import Request, Seen
 from lichen.core.time import Instant, instant, iso, wall
+from lichen.ports.durable import folder, sync
 from lichen.ports.ledger import Concluded, Publication, Record, Run, State
 
 _META = sa.MetaData()
@@ -101,7 +102,7 @@ class SqliteLedger:
     def __init__(self, path: Path, *, borrowed: bool = False) -> None:
         """Open the ledger; one that is `borrowed` belongs to another target, and is only read."""
         _refuse_network(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder(path.parent)
         self._path, self._borrowed = path, borrowed
         self._held: _Held | None = None
         self._lock: int | None = None
@@ -112,6 +113,8 @@ class SqliteLedger:
         if not _made(self._engine):
             with self._writer.begin() as db:
                 _META.create_all(db)
+            for place in (path.parent, *path.parent.parents[:2]):  # whoever made them
+                sync(place)
 
     def state(self) -> State:
         with self._engine.connect() as db:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from lichen.core.errors import LakeError
@@ -19,6 +20,14 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def folder(path: Path, sync: Callable[[Path], None] = sync) -> None:
+    """Make a folder, with all above it that is missing, so that a power cut leaves it there."""
+    missing = [place for place in (path, *path.parents) if not place.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for place in reversed(missing):
+        sync(place.parent)
 
 
 def share(path: Path, other: Path) -> int:
