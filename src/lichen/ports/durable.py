@@ -13,6 +13,9 @@ from lichen.core.errors import LakeError
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
+_FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
+
+
 def sync(path: Path) -> None:
     """Make a file, or the names in a folder, survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -20,6 +23,22 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def disk_full(error: BaseException, *places: Path) -> LakeError | None:
+    """Return an error that names the fullest of the disks in use, where one was too small.
+
+    Each part says it in its own words, some only as text.
+    """
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if not full and not any(said in str(error) for said in _FULL):
+        return None
+    place = min((p for p in places if p.exists()), key=lambda p: shutil.disk_usage(p).free)
+    free = shutil.disk_usage(place).free
+    return LakeError(
+        f"the disk is full: {free:,} bytes are left where {place} lies",
+        hint="make room there and run again; what was committed before is whole",
+    )
 
 
 def folder(path: Path, sync: Callable[[Path], None] = sync) -> None:
