@@ -67,7 +67,7 @@ def follow(root: Path, site: Path) -> None:
 
 
 def well(event: Event) -> bool:
-    """Return whether a step did what it was to; what a dead run began is told as failed."""
+    """Return whether a step did what it was to; what a dead run left may well be told as failed."""
     return isinstance(event.result, Done) or isinstance(event.step, Adopt)
 
 

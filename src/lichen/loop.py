@@ -38,6 +38,7 @@ from lichen.kept import keep, open_project
 from lichen.noted import concluded, intended, landed
 from lichen.observe import Watch, World, look_within, observe
 from lichen.planner import below, plan, refuse_waiting
+from lichen.ports.durable import disk_full
 from lichen.ports.facts import Facts, Observed
 from lichen.ports.ledger import Ledger, Record, State
 from lichen.ports.source import Connector, Outside, Stream
@@ -454,9 +455,10 @@ class Loop:
     def _tried(self, step: AnyStep, run: str, context: Context) -> Result:
         try:
             return self._interpret(step, run, context)
-        except LichenError as error:
-            return Failed(error=str(error))
         except Exception as error:  # noqa: BLE001 - one step's surprise must not end the others
+            places = (self.folder, self.place.lake, self.place.temp)
+            if isinstance(known := disk_full(error, *places) or error, LichenError):
+                return Failed(error=str(known))
             return Failed(error=f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
 
     def _interpret(self, step: AnyStep, run: str, context: Context) -> Result:

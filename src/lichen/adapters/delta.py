@@ -21,7 +21,7 @@ from lichen.adapters.deltatypes import difference, schema_of
 from lichen.adapters.deltaupkeep import SCRATCH, keep_up
 from lichen.core.errors import LakeError
 from lichen.core.findings import Finding, Severity
-from lichen.ports.durable import sync
+from lichen.ports.durable import folder, sync
 from lichen.ports.lake import Commit, Lake, Staged
 
 _NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
@@ -49,9 +49,9 @@ class DeltaLake:
 
     def stage(self, table: str) -> Path:
         """Return a fresh path beside the table's data where one Parquet file may be written."""
-        folder = self._folder(table)
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{uuid.uuid4()}.parquet"
+        place = self._folder(table)
+        folder(place, self._sync)
+        path = place / f"{uuid.uuid4()}.parquet"
         self._staged.add(path)
         return path
 

@@ -24,6 +24,7 @@ from lichen.adapters.sqlite_state import publication, read, record, request
 from lichen.core.errors import LedgerError
 from lichen.core.steps import Request, Seen
 from lichen.core.time import Instant, instant, iso, wall
+from lichen.ports.durable import disk_full, folder, sync
 from lichen.ports.ledger import Concluded, Publication, Record, Run, State
 
 _META = sa.MetaData()
@@ -101,7 +102,7 @@ class SqliteLedger:
     def __init__(self, path: Path, *, borrowed: bool = False) -> None:
         """Open the ledger; one that is `borrowed` belongs to another target, and is only read."""
         _refuse_network(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        folder(path.parent)
         self._path, self._borrowed = path, borrowed
         self._held: _Held | None = None
         self._lock: int | None = None
@@ -110,8 +111,10 @@ class SqliteLedger:
         sa.event.listen(self._engine, "begin", _begin)
         self._writer = self._engine.execution_options(writes=True)
         if not _made(self._engine):
-            with self._writer.begin() as db:
+            with self._changing() as db:
                 _META.create_all(db)
+            for place in (path.parent, *path.parent.parents[:2]):  # whoever made them
+                sync(place)
 
     def state(self) -> State:
         with self._engine.connect() as db:
@@ -145,7 +148,7 @@ class SqliteLedger:
         )
 
     def _take(self, run: str, now: Instant) -> None:
-        with self._writer.begin() as db:
+        with self._changing() as db:
             lease = db.execute(sa.select(_LEASE)).one_or_none()
             clock = _clock(db)
             if clock is not None and now < clock:
@@ -277,7 +280,7 @@ class SqliteLedger:
             )
 
     def ask(self, request: Request) -> int:
-        with self._writer.begin() as db:
+        with self._changing() as db:
             values = {"node": request.node, "body": msgspec.json.encode(request)}
             return int(db.execute(sa.insert(_REQUESTS).values(values)).lastrowid)
 
@@ -297,9 +300,20 @@ class SqliteLedger:
         return self._held.now
 
     @contextmanager
+    def _changing(self) -> Iterator[sa.Connection]:
+        """One transaction, there in full or not at all."""
+        try:
+            with self._writer.begin() as db:
+                yield db
+        except sa.exc.OperationalError as error:
+            if (full := disk_full(error, self._path.parent)) is None:
+                raise
+            raise LedgerError(full.what, hint=full.hint) from error
+
+    @contextmanager
     def _writing(self, run: str) -> Iterator[sa.Connection]:
         self._now(run)
-        with self._writer.begin() as db:
+        with self._changing() as db:
             token = db.execute(sa.select(_LEASE.c.token)).scalar_one()
             if self._held is None or token != self._held.token:
                 raise LedgerError(f"run {run} has lost its lease to a later run")
