@@ -83,8 +83,9 @@ def settle(link: Link, relation: Relation) -> str:
     name = link.settings.publication or f"lichen_{_plain(part)[:40]}_{digest}"
     table = name_of(link.settings.table or "")
     rows = session.ask(_PUBLICATION, (*table, name))
-    if not rows:
-        _publish(link, relation, name)
+    own = link.settings.publication is None
+    if not rows or (own and not rows[0][0]):  # a table that was made anew is in none
+        _publish(link, relation, name, there=bool(rows))
         return name
     ((has, all_of_it, by_root),) = rows
     columns = [c.name for c in relation.columns if not c.generated]
@@ -184,9 +185,11 @@ def _needs(link: Link, relation: Relation) -> None:
             )
 
 
-def _publish(link: Link, relation: Relation, name: str) -> None:
+def _publish(link: Link, relation: Relation, name: str, *, there: bool) -> None:
     session = link.session()
     quoted = session.name(name)
+    if there:
+        session.ask(f"drop publication {quoted}")
     make = f"create publication {quoted} for table {relation.sql}"
     make += " with (publish_via_partition_root = true)" if relation.kind == "p" else ""
     ((may,),) = session.ask(_OWNS, (relation.table,))
