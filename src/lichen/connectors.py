@@ -16,6 +16,7 @@ OWN = {
     "postgres": "lichen.adapters.sources.postgres.connector:Postgres",
     "mysql": "lichen.adapters.sources.mysql.connector:Mysql",
     "mongodb": "lichen.adapters.sources.mongodb:Mongodb",
+    "cassandra": "lichen.adapters.sources.cassandra:Cassandra",
     "kafka": "lichen.adapters.sources.kafka:Kafka",
     "kinesis": "lichen.adapters.sources.kinesis:Kinesis",
     "mqtt": "lichen.adapters.sources.mqtt:Mqtt",
