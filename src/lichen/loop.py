@@ -187,10 +187,12 @@ class Loop:
         if not steps:
             return ()
         self.ledger.begin(run, now)
+        events: tuple[Event, ...] = ()
         try:
-            return self._until_done(run, now, world, chosen, report)
+            events = self._until_done(run, now, world, chosen, report)
+            return events
         finally:
-            self.ledger.end(run)
+            self.ledger.end(run, forget=bool(events) and all(map(_idle, events)))
 
     def query(self, sql: str, *, now: Instant | None = None, run: str | None = None) -> Answer:
         """Return the answer to one SELECT over published versions, as they were known at `now`.
@@ -380,6 +382,7 @@ class Loop:
             world.within,
             world.trouble,
             world.marks,
+            world.idle,
         )
 
     def _until_done(
@@ -397,10 +400,28 @@ class Loop:
                 if not ready:
                     return tuple(events)
                 shelf = self._shelf(state.done)
-                jobs = [pool.submit(self._apply, s, run, now, shelf, report) for s in ready]
-                events += [job.result() for job in jobs]
+                jobs = [
+                    # What went wrong before is over now: that is noted, whatever came.
+                    pool.submit(
+                        self._apply, s, run, now, shelf, report, quiet=s.node not in state.tried
+                    )
+                    for s in ready
+                ]
+                for event in (job.result() for job in jobs):
+                    events.append(event)
+                    if _idle(event):
+                        world.idle[event.step.node] = world.marks[event.step.node].until
 
-    def _apply(self, step: AnyStep, run: str, now: Instant, shelf: Shelf, report: Report) -> Event:
+    def _apply(
+        self,
+        step: AnyStep,
+        run: str,
+        now: Instant,
+        shelf: Shelf,
+        report: Report,
+        *,
+        quiet: bool,
+    ) -> Event:
         from lichen.stages.context import Context
 
         report(Event(step))
@@ -425,6 +446,7 @@ class Loop:
             memo=self._memo,
             kept=self._kept,
             connect=self._connect,
+            quiet=quiet,
         )
         if isinstance(step, Adopt | Publish):  # the ledger's own work: an error ends the run
             result = self._interpret(step, run, context)
@@ -432,9 +454,10 @@ class Loop:
         else:
             result = self._tried(step, run, context)
             seconds = time.perf_counter() - started
-            intent = intents[0] if intents else self._intend(run, step, shelf, {}, {}, ())
-            record = concluded(intent, result, seconds)
-            self.ledger.conclude(record, landed(record))
+            if not (isinstance(result, Done) and result.idle):
+                intent = intents[0] if intents else self._intend(run, step, shelf, {}, {}, ())
+                record = concluded(intent, result, seconds)
+                self.ledger.conclude(record, landed(record))
             if isinstance(step, Land) and step.mark is not None and isinstance(result, Done):
                 self._acknowledge(step, result, report)
         event = Event(step, result, seconds=seconds, run=run)
@@ -553,6 +576,10 @@ class Loop:
             if name not in self._parts:
                 self._parts[name] = make()
             return self._parts[name]
+
+
+def _idle(event: Event) -> bool:
+    return isinstance(event.result, Done) and event.result.idle
 
 
 def open_loop(folder: str | Path = ".", target: str = "dev") -> Loop:

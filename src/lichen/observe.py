@@ -43,6 +43,7 @@ class World:
     logs: dict[str, dict[str, int]] = field(default_factory=dict)
     within: dict[str, frozenset[str]] = field(default_factory=dict)
     trouble: dict[str, str] = field(default_factory=dict)
+    idle: dict[str, str] = field(default_factory=dict)  # the marks up to which nothing was found
 
 
 def observe(

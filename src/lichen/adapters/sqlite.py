@@ -226,11 +226,14 @@ class SqliteLedger:
             id_ = int(result.lastrowid)
         return Publication(id=id_, run=run, now=now, pins=merged)
 
-    def end(self, run: str) -> None:
+    def end(self, run: str, *, forget: bool = False) -> None:
         try:
             with self._writing(run) as db:
                 db.execute(sa.update(_LEASE).values(held=False))
-                db.execute(sa.update(_RUNS).where(_RUNS.c.id == run).values(ended=iso(wall())))
+                if forget:
+                    db.execute(sa.delete(_RUNS).where(_RUNS.c.id == run))
+                else:
+                    db.execute(sa.update(_RUNS).where(_RUNS.c.id == run).values(ended=iso(wall())))
         finally:
             self._held = None
             if self._lock is not None:

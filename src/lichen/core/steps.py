@@ -166,11 +166,15 @@ def signature(step: AnyStep) -> str:
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True, tag="done"):
-    """The step's effect is there; `facts` is what later plans and `show` read of it."""
+    """The step's effect is there; `facts` is what later plans and `show` read of it.
+
+    `idle` says that a stream was read and had nothing: there is nothing to note.
+    """
 
     facts: Mapping[str, Any] = {}
     findings: tuple[Finding, ...] = ()
     commits: Mapping[str, tuple[int, int]] = {}  # lake table: (sequence, version)
+    idle: bool = False
 
 
 class Blocked(msgspec.Struct, frozen=True, kw_only=True, tag="blocked"):

@@ -40,7 +40,8 @@ class Facts:
 
     `files` are the listings of the sources that could be listed, `marks` how far those that are
     streams had come; `within` are, where a stretch of
-    time was asked for, the paths whose rows lie in it; `trouble` says why a listing failed.
+    time was asked for, the paths whose rows lie in it; `trouble` says why a listing failed; `idle`
+    are the marks up to which this run has read, and found nothing.
     """
 
     state: State
@@ -51,6 +52,7 @@ class Facts:
     within: Mapping[str, frozenset[str]] = field(default_factory=dict)
     trouble: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    idle: Mapping[str, str] = field(default_factory=dict)
 
     def done(self, node: str) -> Record | None:
         """Return the newest record of a node that came to something."""

@@ -97,8 +97,8 @@ class Ledger(Protocol):
     ) -> Publication:
         """Make records visible to everybody, in one transaction with the last that came of them."""
 
-    def end(self, run: str) -> None:
-        """Give the lease back."""
+    def end(self, run: str, *, forget: bool = False) -> None:
+        """Give the lease back; `forget` a run that looked, and had nothing to note."""
 
     def record(self, id_: int) -> Record:
         """Return one record."""

@@ -137,6 +137,7 @@ class Context:
     intend: Callable[[AnyStep, Mapping[str, Any], Mapping[str, Any], Sequence[str]], None]
     resolve: Callable[[str], str]  # a name in a contract's reference to a node's id
     connect: Callable[[Any], Connector]  # to what reads a source
+    quiet: bool = False  # what finds nothing need not be noted
     progress: Callable[[str], None] = field(default=lambda _: None)
     memo: dict[tuple[object, ...], Prepared] = field(default_factory=dict)
     kept: dict[tuple[object, ...], Any] = field(default_factory=dict)  # the last training set

@@ -106,7 +106,7 @@ def _following(
     reached = done.facts.get("reached") if done is not None else None
     reasons = ["its definition changed"] if altered else []
     reasons += [again] if again is not None and full else []
-    if mark.until != reached and not replace:
+    if mark.until not in (reached, facts.idle.get(node)) and not replace:
         reasons.append(mark.said)
     if _mended(node, facts) and not reasons and not requests:
         reasons.append("it can be looked at again")

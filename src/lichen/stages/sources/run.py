@@ -15,7 +15,7 @@ from lichen.core.errors import LichenError, SourceAway
 from lichen.core.findings import Finding, Severity
 from lichen.core.pycode import code_fingerprint
 from lichen.core.sql import Prepared, col, rel
-from lichen.core.steps import Blocked, Failed, Land, Result
+from lichen.core.steps import Blocked, Done, Failed, Land, Result
 from lichen.core.typed import typed
 from lichen.core.versions import WITHIN
 from lichen.ports.engine import Relations, Scan, Values
@@ -82,6 +82,8 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
         if staged is not None:
             staged.path.unlink()
         return Blocked(findings=judgement.findings)
+    if (nothing := _nothing_new(step, source, landing, ctx)) is not None:
+        return nothing
     freed = release(step, staged, judgement, ctx)
     effect = Effect(
         staged=staged,
@@ -103,6 +105,18 @@ def land(step: Land, source: Source, ctx: Context) -> Result:
     prepared = code_fingerprint(source.prepare, ctx.root) if source.prepare else None
     body = {"fingerprint": step.fingerprint, "rules": step.rules, "prepare": prepared}
     return carry_out(step, effect, ctx, body=body)
+
+
+def _nothing_new(step: Land, source: Source, landing: _Landing, ctx: Context) -> Done | None:
+    """Return what there was before, where a stream was read to its mark and is where it was."""
+    record, arrived = ctx.shelf.records.get(step.node), landing.arrived
+    if not ctx.quiet or step.mark is None or record is None or arrived is None or source.prepare:
+        return None
+    asked = step.replace or step.rejudge or step.requests
+    came = landing.staged is not None or landing.unreadable or landing.drift.findings
+    if asked or came or arrived.reached is None or arrived.cursor != record.facts.get("cursor"):
+        return None
+    return Done(facts={**record.facts, "added": 0}, commits=record.commits, idle=True)
 
 
 def _read_again(step: Land, landing: _Landing) -> Sequence[str]:
