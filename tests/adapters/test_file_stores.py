@@ -47,7 +47,7 @@ def s3(s3_bucket: Place, monkeypatch: pytest.MonkeyPatch) -> Away:
     def settings(glob: str, port: int) -> str:
         return (
             f"path: s3://{s3_bucket.name}/{glob}\nendpoint: http://127.0.0.1:{port}\n"
-            "region: eu-central-1\naccess_key: env:S3_KEY\nsecret_access_key: env:S3_SECRET\n"
+            "region: eu-central-1\naccess_key_id: env:S3_KEY\nsecret_access_key: env:S3_SECRET\n"
         )
 
     return Away(lambda path, data: obstore.put(store, path, data), settings, s3_bucket.port)
@@ -170,7 +170,7 @@ def test_a_server_that_refuses_or_stalls_is_given_up_in_time(away: Away, tmp_pat
 MISTAKES = {
     "plain": ("path: s3://b/*.csv\nendpoint: http://example.com", "without TLS"),
     "no bucket": ("path: s3://b", "names no files"),
-    "half": ("path: s3://b/x\naccess_key: env:A", "belong together"),
+    "half": ("path: s3://b/x\naccess_key_id: env:A", "belong together"),
     "literal": ("path: s3://b/x\nsecret_access_key: hunter2", "secret_access_key is written out"),
     "in the address": ("path: s3://b/x\nendpoint: https://u:hunter2@h", "no password"),
     "no host": ("path: hdfs:///x/*.csv", "names no files"),
