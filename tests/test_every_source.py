@@ -37,16 +37,23 @@ def servers(
     postgres_database: Place,
     mariadb_database: Place,
     kinesis_stream: Place,
+    mongo_database: Place,
+    cassandra_keyspace: Place,
+    hdfs_folder: Place,
+    s3_bucket: Place,
 ) -> object:
     found = feed.Servers()
     found.ports |= {
         "kafka": kafka_topic.port, "mosquitto": mqtt_topic.port,
         "postgres": postgres_database.port, "mariadb": mariadb_database.port,
-        "moto": kinesis_stream.port,
+        "moto": kinesis_stream.port, "ferretdb": mongo_database.port,
+        "cassandra": cassandra_keyspace.port, "hdfs": hdfs_folder.port,
     }  # fmt: skip
     found.names |= {
         "topic": kafka_topic.name, "weather": mqtt_topic.name, "postgres": postgres_database.name,
         "mariadb": mariadb_database.name, "stream": kinesis_stream.name,
+        "mongodb": mongo_database.name, "keyspace": cassandra_keyspace.name,
+        "folder": hdfs_folder.name, "bucket": s3_bucket.name,
     }  # fmt: skip
     return found
 
@@ -70,7 +77,11 @@ def project(
         text = text.replace("[flights]", f"[{names['topic']}]")
         text = text.replace("[weather/+]", f"[{names['weather']}/+]\nclient: {names['weather']}")
         text = re.sub("^stream: clicks", f"stream: {names['stream']}", text, flags=re.MULTILINE)
-        database = names["mariadb" if "mysql" in text else "postgres"]
+        text = text.replace("keyspace: lichen", f"keyspace: {names['keyspace']}")
+        text = text.replace("/archive/delays", f"/{names['folder']}/delays")
+        text = text.replace("s3://archive", f"s3://{names['bucket']}")
+        kind = text.partition("\n")[0].removeprefix("connector: ")
+        database = names.get({"mysql": "mariadb"}.get(kind, kind), "lichen")
         text = re.sub("^database: lichen", f"database: {database}", text, flags=re.MULTILINE)
         path.write_text(text)
     yield tmp_path / "airport"
@@ -109,6 +120,10 @@ def test_one_run_reads_them_all_and_the_next_reads_nothing_twice(
         "carriers": feed.mariadb(servers),
         "clicks": feed.kinesis(servers),
         "requests": feed.logs(project / "logs"),
+        "maintenance": feed.ferretdb(servers),
+        "sensors": feed.cassandra(servers),
+        "delays": feed.hdfs(servers),
+        "tickets": feed.s3(servers),
     }
     assert run(project) == wrote
     loop = open_loop(project)

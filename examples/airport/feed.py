@@ -15,6 +15,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,96 @@ def kinesis(servers: Servers, clicks: int = 300) -> int:
     ]
     client.put_records(StreamName=servers.name("stream", "clicks"), Records=records)
     return clicks
+
+
+def ferretdb(servers: Servers, notes: int = 120) -> int:
+    """Insert notes of maintenance; returns how many."""
+    import pymongo
+
+    client: Any = pymongo.MongoClient(servers.host, servers.ports["ferretdb"])
+    collection = client[servers.name("mongodb", "lichen")]["maintenance"]
+    planes = table("planes")
+    collection.insert_many(
+        {
+            "note_id": n,
+            "tailnum": planes[n]["tailnum"],
+            "opened_at": datetime(2013, 1, 1 + n % 28, tzinfo=UTC),
+            "work": {"hours": 1.5 + n % 4, "mechanic": f"m{n % 5}"},
+        }
+        for n in range(notes)
+    )
+    client.close()
+    return notes
+
+
+def cassandra(servers: Servers, values: int = 400) -> int:
+    """Insert what sensors measured; returns how many values."""
+    from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile
+    from cassandra.concurrent import execute_concurrent_with_args
+    from cassandra.policies import WhiteListRoundRobinPolicy
+
+    profile = ExecutionProfile(load_balancing_policy=WhiteListRoundRobinPolicy([servers.host]))
+    cluster = Cluster(
+        [servers.host],
+        port=servers.ports["cassandra"],
+        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        protocol_version=5,
+    )
+    session = cluster.connect(servers.name("keyspace", "lichen"))
+    session.execute(
+        "create table if not exists sensors "
+        "(sensor text, at timestamp, value double, primary key (sensor, at))"
+    )
+    insert = session.prepare("insert into sensors (sensor, at, value) values (?, ?, ?)")
+    begin = datetime(2013, 1, 1, tzinfo=UTC)
+    rows = [(f"s{n % 8}", begin + timedelta(minutes=n), n / 7) for n in range(values)]
+    execute_concurrent_with_args(session, insert, rows)
+    cluster.shutdown()
+    return values
+
+
+def archives(month: int) -> tuple[str, int]:
+    """Return the delays of a month as CSV, and its rows."""
+    carriers = [row["carrier"] for row in table("airlines")]
+    lines = [f"{month},{carrier},{nth + month / 2}" for nth, carrier in enumerate(carriers)]
+    return "\n".join(["month,carrier,delay", *lines, ""]), len(lines)
+
+
+def hdfs(servers: Servers, months: tuple[int, ...] = (1, 2)) -> int:
+    """Write the delays of some months, a file each; returns the rows of all."""
+    import httpx
+
+    base = f"http://{servers.host}:{servers.ports['hdfs']}/webhdfs/v1"
+    folder = servers.name("folder", "archive")
+    written = 0
+    with httpx.Client(timeout=30) as client:
+        for month in months:
+            text, rows = archives(month)
+            url = f"{base}/{folder}/delays/{month:02}.csv"
+            asks = {"op": "CREATE", "overwrite": "true", "user.name": "lichen"}
+            place = client.put(url, params=asks)
+            client.put(place.headers["Location"], content=text.encode()).raise_for_status()
+            written += rows
+    return written
+
+
+def s3(servers: Servers, days: tuple[int, ...] = (1, 2, 3)) -> int:
+    """Put the tickets of some days, an object each; returns the rows of all."""
+    import boto3
+
+    client = boto3.client(
+        "s3",
+        region_name="eu-central-1",
+        endpoint_url=f"http://{servers.host}:{servers.ports['moto']}",
+        aws_access_key_id="lichen",
+        aws_secret_access_key=servers.password,
+    )
+    for day in days:
+        lines = [f"2013-01-{day:02},JFK-{n},{n * day}" for n in range(10)]
+        body = "\n".join(["day,route,sold", *lines, ""]).encode()
+        bucket = servers.name("bucket", "archive")
+        client.put_object(Bucket=bucket, Key=f"tickets/{day:02}.csv", Body=body)
+    return 10 * len(days)
 
 
 def logs(folder: Path, lines: int = 200) -> int:
