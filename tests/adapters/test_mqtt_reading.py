@@ -121,6 +121,18 @@ def test_a_run_ends_though_messages_never_pause(mqtt_topic: Place, tmp_path: Pat
         sends.join()
 
 
+def test_who_stays_connected_runs_only_for_news(mqtt_topic: Place, tmp_path: Path) -> None:
+    wire = Wire(mqtt_topic, tmp_path)
+    loop = project(wire, tmp_path / "p").loop()
+    with loop.connected():
+        wire.put([])
+        loop.run()
+        assert loop.run() == ()
+        wire.put([1])
+        assert loop.run() != ()
+        assert loop.run() == ()
+
+
 def test_a_changed_definition_does_not_take_what_is_gone(mqtt_topic: Place, tmp_path: Path) -> None:
     wire = Wire(mqtt_topic, tmp_path)
     made = project(wire, tmp_path / "p")

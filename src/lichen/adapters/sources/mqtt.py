@@ -73,15 +73,20 @@ class Mqtt:
         _check_address(settings)
 
     def look(self, cursor: str | None) -> Mark:
-        """Return a new mark each time: what there is, only taking tells.
+        """Return a new mark: what there is, only taking tells.
 
         The first look subscribes: what is sent from then on is kept for us. A later one leaves the
-        broker alone, since a session has one reader, and that may be another process.
+        broker alone, since a session has one reader, and that may be another process. Only where
+        the connection is still open, and brought nothing since, the mark is the one before.
         """
         if cursor is None:
             self.linked(None)
         count = decoded(cursor).count
         gone = f"the broker forgot the {count:,} messages that were acknowledged" if count else ""
+        link, turn = self._link, self.turn
+        idle = link is not None and link.lost is None and not link.waiting()
+        if idle and cursor is not None and turn.reached == cursor:
+            return Mark(until=turn.mark, said="nothing came", gone=gone)
         return Mark(until=secrets.token_hex(8), said="the broker is asked", gone=gone)
 
     def read(self, cursor: str | None, mark: Mark, limits: Limits) -> MqttReading:

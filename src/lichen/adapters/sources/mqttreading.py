@@ -40,11 +40,13 @@ class Room:
 class Turn:
     """What one mark asks for: all that is there, though it be a river that never ends.
 
-    `until` is the moment by which its readings have ended at the latest.
+    `until` is the moment by which its readings have ended at the latest, `reached` the cursor at
+    which they did.
     """
 
     mark: str = ""
     until: float = 0.0
+    reached: str | None = None
 
 
 class _Session(Protocol):
@@ -110,6 +112,7 @@ class MqttReading:
                 yield self._batch(new, landed)
         if last and why in (_Why.quiet, _Why.caught_up):
             yield from self._settled(link, landed)
+        self._session.turn.reached = self._cursor if self.ended else None
 
     def _reached(self, why: _Why, rows: int) -> bool:
         """Return whether all was read that a mark asks for, after the last batch of a reading."""
