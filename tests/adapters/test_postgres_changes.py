@@ -169,7 +169,7 @@ def test_what_was_committed_and_not_acknowledged_does_not_land_twice(
     assert project.plan("2020-01-04") == ()
 
 
-@pytest.mark.parametrize("fault", ["dropped", "moved on", "another table"])
+@pytest.mark.parametrize("fault", ["dropped", "moved on", "unpublished", "another table"])
 def test_where_changes_are_lost_the_table_is_read_whole_and_compared(
     base: Base, tmp_path: Path, fault: str
 ) -> None:

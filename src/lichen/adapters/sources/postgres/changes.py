@@ -120,6 +120,8 @@ class Changes:
             return f"the replication slot {place.slot} was invalidated: its changes are gone"
         if slot.confirmed > place.lsn:
             return f"the replication slot {place.slot} was moved on by somebody else"
+        if not slots.publishes(self._link, place.publication):
+            return f"the publication {place.publication} does not have {relation.part} any more"
         return ""
 
     def _is_quiet(self, place: Place, now: int) -> bool:

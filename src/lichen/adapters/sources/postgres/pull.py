@@ -15,7 +15,7 @@ from typing import Any
 
 from arro3.core import Array, DataType, RecordBatch, Schema
 
-from lichen.adapters.sources.postgres.server import SETUP, Server
+from lichen.adapters.sources.postgres.server import READ_ONLY, SETUP, Server
 from lichen.core.extras import needed
 
 BYTES = 4 << 20  # of a batch, about
@@ -74,7 +74,7 @@ class Pull:
 
     def __init__(self, server: Server, query: str, before: Sequence[str] = ()) -> None:
         self._server, self._query = server, query
-        self._before = (*SETUP, "set default_transaction_read_only to on", *before)
+        self._before = (SETUP, READ_ONLY, *before)
         self._conninfo = server.conninfo()
         self._manager = needed("adbc_driver_manager", "postgres")
         self._driver = needed("adbc_driver_postgresql", "postgres")._driver_path()

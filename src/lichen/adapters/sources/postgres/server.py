@@ -14,15 +14,17 @@ from lichen.core.errors import SourceAway, SourceError, Where
 from lichen.core.extras import needed
 from lichen.ports.source import Outside
 
-SETUP = (  # of every session: values are spelled the same way everywhere, and nothing is changed
-    "set timezone to 'UTC'",
-    "set datestyle to 'ISO, YMD'",
-    "set intervalstyle to 'postgres'",
-    "set extra_float_digits to 3",
-    "set bytea_output to 'hex'",
-    "set xmlbinary to 'base64'",
-    "set lc_monetary to 'C'",
-)
+_SAID = {  # in every session: values are spelled the same way everywhere
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "extra_float_digits": "3",
+    "bytea_output": "hex",
+    "xmlbinary": "base64",
+    "lc_monetary": "C",
+}
+SETUP = "select " + ", ".join(f"set_config('{n}', '{v}', false)" for n, v in _SAID.items())
+READ_ONLY = "set default_transaction_read_only to on"
 # Classes of SQLSTATE that pass by themselves: connection, resources, shutdown, rolled back.
 _PASSING = ("08", "53", "57P", "40", "58")
 
@@ -142,8 +144,7 @@ class Session:
             self.wait("connecting")
         except self._errors as error:
             raise server.error(error) from None
-        for statement in SETUP:
-            self.ask(statement)
+        self.ask(SETUP)
 
     @property
     def connection(self) -> Any:

@@ -103,6 +103,13 @@ def settle(link: Link, relation: Relation) -> str:
     return name
 
 
+def publishes(link: Link, publication: str) -> bool:
+    """Return whether a publication is there, and has the table."""
+    table = name_of(link.settings.table or "")
+    rows = link.session().ask(_PUBLICATION, (*table, publication))
+    return bool(rows) and bool(rows[0][0])
+
+
 def create(link: Link, session: Session, name: str) -> tuple[int, str]:
     """Make a slot; returns where its changes begin, and the snapshot of just before.
 
@@ -188,8 +195,6 @@ def _needs(link: Link, relation: Relation) -> None:
 def _publish(link: Link, relation: Relation, name: str, *, there: bool) -> None:
     session = link.session()
     quoted = session.name(name)
-    if there:
-        session.ask(f"drop publication {quoted}")
     make = f"create publication {quoted} for table {relation.sql}"
     make += " with (publish_via_partition_root = true)" if relation.kind == "p" else ""
     ((may,),) = session.ask(_OWNS, (relation.table,))
@@ -200,4 +205,6 @@ def _publish(link: Link, relation: Relation, name: str, *, there: bool) -> None:
             where=link.outside.where,
             hint=f"as the owner of the table: {make}; and then here: publication: {name}",
         )
+    if there:
+        session.ask(f"drop publication {quoted}")
     session.ask(make)
