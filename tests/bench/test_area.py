@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -146,11 +147,11 @@ def test_peak_is_the_commands_own_however_much_the_harness_holds(tmp_path: Path)
     assert 5 < float(str(run["peak"])) < 100
 
 
-def test_every_area_that_there_is_can_be_read() -> None:
-    from bench.loop.area import AREA
-
+@pytest.mark.parametrize("name", ["loop", "sources"])
+def test_every_area_that_there_is_can_be_read(name: str) -> None:
+    area: Area = importlib.import_module(f"bench.{name}.area").AREA
     peers = {path.stem for path in (bench.HERE / "peers").glob("*.txt")} | {"lichen"}
-    for case in AREA.cases:
+    for case in area.cases:
         assert {side.env for side in (*case.setup, *case.sides)} <= peers
         names = {side.name for side in case.sides}
         for figure in case.figures:
@@ -158,4 +159,4 @@ def test_every_area_that_there_is_can_be_read() -> None:
             holds(figure.goal, 1.0, 1.0)
         scripts = [word for side in (*case.setup, *case.sides) for word in side.command]
         for word in scripts:
-            assert "{here}" not in word or Path(word.format(here=AREA.here)).is_file()
+            assert "{here}" not in word or Path(word.format(here=area.here)).is_file()
