@@ -93,6 +93,7 @@ class Loop:
     _memo: dict[tuple[object, ...], Prepared] = field(default_factory=dict)
     _kept: dict[tuple[object, ...], Any] = field(default_factory=dict)
     _open: dict[str, Connector] = field(default_factory=dict)
+    _staying: bool = False  # whoever is connected closes what is open
     _watch: Watch = field(default_factory=Watch)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -339,13 +340,22 @@ class Loop:
 
     @contextmanager
     def connected(self) -> Iterator[None]:
-        """Close, in the end, the sources that were opened meanwhile."""
-        already = set(self._open)
+        """Close, in the end, the sources that were opened meanwhile; within another, leave them."""
+        outermost, self._staying = not self._staying, True
         try:
             yield
         finally:
-            for node in set(self._open) - already:
-                self._open.pop(node).close()
+            if outermost:
+                self._staying = False
+                while self._open:
+                    self._open.popitem()[1].close()
+
+    def _leave(self, node: str) -> None:
+        """Close a source that failed: whoever stays connected begins anew with it."""
+        with self._lock:
+            connector = self._open.pop(node, None)
+        if connector is not None:
+            connector.close()
 
     def _pinned(self, state: State) -> dict[str, Record]:
         pins = state.publication.pins if state.publication else {}
@@ -460,6 +470,8 @@ class Loop:
                 self.ledger.conclude(record, landed(record))
             if isinstance(step, Land) and step.mark is not None and isinstance(result, Done):
                 self._acknowledge(step, result, report)
+            if isinstance(step, Land) and isinstance(result, Failed):
+                self._leave(step.node)
         event = Event(step, result, seconds=seconds, run=run)
         report(event)
         return event
