@@ -88,7 +88,7 @@ def test_a_broker_that_restarts_goes_on_where_it_was(mosquitto: Room, tmp_path: 
 
 def test_a_wrong_password_is_told_but_not_which(mqtt_topic: Place, tmp_path: Path) -> None:
     made = project(Wire(mqtt_topic, tmp_path), tmp_path / "p")
-    (tmp_path / "password").write_text("hunter2")
+    (tmp_path / "mqtt.password").write_text("hunter2")
     said = error(made.run("2020-01-01"))
     assert "it refuses the user 'lichen': Not authorized" in said
     assert "next: check user, password and client" in said

@@ -59,7 +59,7 @@ class Wire:
 
     @property
     def settings(self) -> str:
-        password = self.folder / "password"
+        password = self.folder / "mqtt.password"
         if not password.exists():
             password.write_text(self.place.password)
         return (
