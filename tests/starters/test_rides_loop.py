@@ -6,6 +6,7 @@ import csv
 import json
 import random
 import re
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -76,8 +77,12 @@ def test_a_whole_row_is_answered_as_the_rows_were(
     assert answers[0]["probability"] > 0.9 > 0.1 > answers[1]["probability"]
 
 
-def test_what_comes_later_is_trained_on_once_it_lands(root: Path, loop: Loop) -> None:
+def test_what_comes_later_is_trained_on_once_it_lands(
+    root: Path, loop: Loop, tmp_path: Path
+) -> None:
     before = loop.show("models.late")
+    root = shutil.copytree(root, tmp_path / "made")  # the other tests keep what they share
+    loop = open_loop(root)
     begin = wall() + timedelta(days=2)
     write(root / "data/rides.csv", COUNT + 40, later=begin)
     now = begin + 40 * APART
