@@ -25,11 +25,13 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """A point that a stream had reached when it was looked at; only its connector reads `until`.
 
     `said` tells a person what there is to read, `gone` what can never be read again, if anything.
+    `passing` marks are other ones at each look, whether anything is new or not.
     """
 
     until: str
     said: str
     gone: str = ""
+    passing: bool = False
 
 
 class Input(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ class Restless(Lines):
     """Cannot tell what is new without reading, as with a broker that hands out messages."""
 
     def look(self, _cursor: str | None) -> Mark:
-        return Mark(until=f"look {next(LOOKS)}", said="it may have more")
+        return Mark(until=f"look {next(LOOKS)}", said="it may have more", passing=True)
 
     def read(self, cursor: str | None, _mark: Mark, limits: Any) -> Any:
         return super().read(cursor, super().look(cursor), limits)

@@ -87,7 +87,8 @@ class Mqtt:
         idle = link is not None and link.lost is None and not link.waiting()
         if idle and cursor is not None and turn.reached == cursor:
             return Mark(until=turn.mark, said="nothing came", gone=gone)
-        return Mark(until=secrets.token_hex(8), said="the broker is asked", gone=gone)
+        until = secrets.token_hex(8)
+        return Mark(until=until, said="the broker is asked", gone=gone, passing=True)
 
     def read(self, cursor: str | None, mark: Mark, limits: Limits) -> MqttReading:
         """Read what the broker sends until it is quiet, or holds back for acknowledgements."""

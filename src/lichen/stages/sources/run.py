@@ -112,6 +112,8 @@ def _nothing_new(step: Land, source: Source, landing: _Landing, ctx: Context) ->
     record, arrived = ctx.shelf.records.get(step.node), landing.arrived
     if not ctx.quiet or step.mark is None or record is None or arrived is None or source.prepare:
         return None
+    if not step.mark.passing:
+        return None  # that the mark was reached is news, and is told once
     asked = step.replace or step.rejudge or step.requests
     came = landing.staged is not None or landing.unreadable or landing.drift.findings
     if asked or came or arrived.reached is None or arrived.cursor != record.facts.get("cursor"):
