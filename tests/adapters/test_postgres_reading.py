@@ -155,8 +155,12 @@ def test_a_query_and_a_view_are_read_each_time(base: Base, tmp_path: Path) -> No
 def test_a_quiet_table_is_not_read_again(base: Base, tmp_path: Path) -> None:
     project = followed(base, tmp_path / "p", "")
     base.run("insert into d values (1, 'a')")
-    run(project, "2020-01-01")
-    assert project.plan("2020-01-02") == ()
+    for _ in range(20):  # other tests' transactions count, too: the server is not ours alone
+        run(project, "2020-01-01")
+        if project.plan("2020-01-02") == ():
+            break
+    else:
+        raise AssertionError("it is read again though nothing happens")
     base.run("delete from d")
     run(project, "2020-01-02")
     assert landed(project, "2020-01-02") == []
